@@ -1,0 +1,346 @@
+"""What an order is: the terms asked for, the terms in force, and what is known of its life.
+
+Rule 1: an `Order` is frozen. Only `lifecycle.evolve` makes the next one.
+Rule 2: what was asked (`OrderIntent`) never changes; what is in force (`terms`) changes only on the broker's proof.
+Rule 3: totals are derived from live fills, so they cannot disagree with them.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from orderd.core.values import (
+    ZERO,
+    AccountId,
+    BrokerOrderId,
+    ClientOrderId,
+    ExecutionId,
+    FillId,
+    OrderId,
+    Reason,
+    Value,
+    divide,
+    subtract,
+)
+
+
+class OrderState(StrEnum):
+    """The states of lifecycle.md; names are those of `oms.v1.OrderStatus` without its prefix."""
+
+    CREATED = "CREATED"
+    SUBMITTED = "SUBMITTED"
+    UNKNOWN = "UNKNOWN"
+    ACCEPTED = "ACCEPTED"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"
+    REJECTED = "REJECTED"
+    DENIED = "DENIED"
+    SUBMIT_FAILED = "SUBMIT_FAILED"
+    REPLACED = "REPLACED"
+
+
+ENDED = frozenset(
+    {
+        OrderState.FILLED,
+        OrderState.CANCELED,
+        OrderState.EXPIRED,
+        OrderState.REJECTED,
+        OrderState.DENIED,
+        OrderState.SUBMIT_FAILED,
+        OrderState.REPLACED,
+    }
+)
+OPEN = frozenset(OrderState) - ENDED
+
+
+class Side(StrEnum):
+    BUY = "BUY"
+    SELL = "SELL"
+
+
+class OrderType(StrEnum):
+    MARKET = "MARKET"
+    LIMIT = "LIMIT"
+    STOP = "STOP"
+    STOP_LIMIT = "STOP_LIMIT"
+    TRAILING_STOP = "TRAILING_STOP"
+
+
+class TimeInForce(StrEnum):
+    DAY = "DAY"
+    GTC = "GTC"
+    IOC = "IOC"
+    FOK = "FOK"
+    OPG = "OPG"
+    CLS = "CLS"
+
+
+class OrderClass(StrEnum):
+    SIMPLE = "SIMPLE"
+    BRACKET = "BRACKET"
+    OCO = "OCO"
+    OTO = "OTO"
+    MULTILEG = "MULTILEG"
+
+
+class PositionIntent(StrEnum):
+    BUY_TO_OPEN = "BUY_TO_OPEN"
+    BUY_TO_CLOSE = "BUY_TO_CLOSE"
+    SELL_TO_OPEN = "SELL_TO_OPEN"
+    SELL_TO_CLOSE = "SELL_TO_CLOSE"
+
+
+class AssetClass(StrEnum):
+    US_EQUITY = "US_EQUITY"
+    US_OPTION = "US_OPTION"
+    CRYPTO = "CRYPTO"
+
+
+class OrderRole(StrEnum):
+    ENTRY = "ENTRY"
+    STOP_LOSS = "STOP_LOSS"
+    TAKE_PROFIT = "TAKE_PROFIT"
+    EXIT = "EXIT"
+
+
+class Mode(StrEnum):
+    PAPER = "PAPER"
+    LIVE = "LIVE"
+
+
+class FillStatus(StrEnum):
+    LIVE = "LIVE"
+    INFERRED = "INFERRED"
+    CORRECTED = "CORRECTED"
+    BUSTED = "BUSTED"
+
+
+COUNTED = frozenset({FillStatus.LIVE, FillStatus.INFERRED})
+"""The fills whose quantities make up the order's total."""
+
+
+class EventSource(StrEnum):
+    """Whose word an event is."""
+
+    CLIENT = "CLIENT"
+    RISK = "RISK"
+    ENGINE = "ENGINE"
+    BROKER_REPLY = "BROKER_REPLY"
+    BROKER_STREAM = "BROKER_STREAM"
+    RECONCILER = "RECONCILER"
+    IMPORT = "IMPORT"
+    OPERATOR = "OPERATOR"
+
+
+class Terms(Value, frozen=True, kw_only=True):
+    """The terms a replace may change. Prices in the quote currency per unit, quantities in units of the asset."""
+
+    type: OrderType
+    time_in_force: TimeInForce
+    quantity: Decimal | None = None
+    notional: Decimal | None = None
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+    trail_price: Decimal | None = None
+    trail_percent: Decimal | None = None
+    extended_hours: bool = False
+
+
+class StopLoss(Value, frozen=True, kw_only=True):
+    """The protective leg of a bracket, OCO or OTO: a stop, or a stop-limit when `limit_price` is given."""
+
+    stop_price: Decimal
+    limit_price: Decimal | None = None
+
+
+class LegIntent(Value, frozen=True, kw_only=True):
+    """One leg of a MULTILEG order; `ratio` contracts per unit of the parent's quantity."""
+
+    symbol: str
+    ratio: Decimal
+    side: Side
+    position_intent: PositionIntent | None = None
+
+
+class OrderIntent(Value, frozen=True, kw_only=True):
+    """What the caller asked for, validated but not yet judged by risk. Never changes.
+
+    `symbol` and `side` are empty/None for a MULTILEG parent, whose legs carry them.
+    """
+
+    account_id: AccountId
+    client_order_id: ClientOrderId
+    symbol: str
+    side: Side | None
+    terms: Terms
+    order_class: OrderClass = OrderClass.SIMPLE
+    position_intent: PositionIntent | None = None
+    take_profit: Decimal | None = None
+    stop_loss: StopLoss | None = None
+    legs: tuple[LegIntent, ...] = ()
+    trace_id: str = ""
+    decision_id: str = ""
+    trade_id: str = ""
+    decided_time: datetime | None = None
+    valid_until_time: datetime | None = None
+    reference_price: Decimal | None = None
+    strategy: str = ""
+    role: OrderRole | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    """Sorted by key."""
+
+
+class Fill(Value, frozen=True, kw_only=True):
+    """One execution. It covers the interval (cum_after - quantity, cum_after] of its broker order in its bust epoch.
+
+    `aliases` are all execution and activity ids ever seen for it, the first one is its `execution_id`.
+    `sequence` of the event that booked it lives in the table, not here.
+    """
+
+    fill_id: FillId
+    broker_order_id: BrokerOrderId
+    cum_after: Decimal
+    quantity: Decimal
+    price: Decimal
+    status: FillStatus
+    source: EventSource
+    occurred_time: datetime | None
+    recorded_time: datetime
+    epoch: int = 0
+    aliases: tuple[ExecutionId, ...] = ()
+    liquidity: str = ""
+    fee: Decimal | None = None
+
+    @property
+    def execution_id(self) -> str:
+        """The broker's id for this execution, empty for an inferred fill."""
+        return self.aliases[0] if self.aliases else ""
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it is part of the order's filled quantity."""
+        return self.status in COUNTED
+
+
+class BrokerLink(Value, frozen=True, kw_only=True):
+    """One broker order of the replace chain, and the last thing the broker said of it.
+
+    `reported_quantity` is the broker's cumulative figure (durable baseline of inferred fills), `base` the quantity
+    that executions of the current bust epoch start counting from.
+    """
+
+    broker_order_id: BrokerOrderId
+    client_order_id: str = ""
+    status: str = ""
+    updated_ns: int = 0
+    reported_quantity: Decimal = ZERO
+    reported_average: Decimal | None = None
+    epoch: int = 0
+    base: Decimal = ZERO
+
+
+class PendingReplace(Value, frozen=True, kw_only=True):
+    """A replace that was asked for and is not proven yet."""
+
+    request_id: str
+    number: int
+    client_order_id: ClientOrderId
+    terms: Terms
+    asked_time: datetime
+
+
+class PendingBust(Value, frozen=True, kw_only=True):
+    """A bust or correction that arrived before the fill it names; applied when the fill comes."""
+
+    previous_execution_id: ExecutionId
+    execution_id: str = ""
+    quantity: Decimal | None = None
+    """None for a bust; the corrected quantity otherwise."""
+    price: Decimal | None = None
+
+
+class Order(Value, frozen=True, kw_only=True):
+    """An order as of its last committed event."""
+
+    order_id: OrderId
+    intent: OrderIntent
+    terms: Terms
+    state: OrderState
+    broker: str
+    mode: Mode
+    asset_class: AssetClass
+    created_time: datetime
+    updated_time: datetime
+    version: int = 0
+    sequence: int = 0
+    """Journal sequence of its last event; 0 until committed."""
+    reason: Reason | None = None
+    closed_by: EventSource | None = None
+    """Whose word ended it; decides whether a late live report revives it."""
+    links: tuple[BrokerLink, ...] = ()
+    broker_status: str = ""
+    fills: tuple[Fill, ...] = ()
+    filled_quantity: Decimal = ZERO
+    filled_value: Decimal = ZERO
+    """Exact sum of quantity * price over counted fills."""
+    is_overfilled: bool = False
+    is_busted: bool = False
+    pending_cancel: bool = False
+    pending_replace: PendingReplace | None = None
+    replaces_asked: int = 0
+    last_replace_request: str = ""
+    last_replace_terms: Terms | None = None
+    pending_busts: tuple[PendingBust, ...] = ()
+    attempts: int = 0
+    """How often it was handed to the broker."""
+    heard_ns: int = 0
+    """Monotonic arrival of the last applied broker word in this process; 0 after a restart."""
+    submitted_time: datetime | None = None
+    accepted_time: datetime | None = None
+    closed_time: datetime | None = None
+    expires_time: datetime | None = None
+    is_external: bool = False
+    broker_client_reference: str = ""
+    parent_order_id: OrderId | None = None
+    leg_number: int = 0
+    leg_order_ids: tuple[OrderId, ...] = ()
+    underlying: str = ""
+    multiplier: Decimal = Decimal(1)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may still change without anybody having been wrong."""
+        return self.state in OPEN
+
+    @property
+    def broker_order_id(self) -> BrokerOrderId | None:
+        """The working id of the chain, None before the broker has answered."""
+        return self.links[-1].broker_order_id if self.links else None
+
+    @property
+    def leaves_quantity(self) -> Decimal | None:
+        """Quantity still to come: None for notional orders while open, 0 once ended."""
+        if not self.is_open:
+            return ZERO
+        if self.terms.quantity is None:
+            return None
+        return max(subtract(self.terms.quantity, self.filled_quantity), ZERO)
+
+    @property
+    def average_fill_price(self) -> Decimal | None:
+        """Average price of the counted fills, half-even at 18 places."""
+        return divide(self.filled_value, self.filled_quantity) if self.filled_quantity else None
+
+    @property
+    def is_parent_of_legs(self) -> bool:
+        """A MULTILEG parent: its legs carry the fills, its own totals are the broker's word."""
+        return self.intent.order_class is OrderClass.MULTILEG and self.parent_order_id is None
+
+    def link(self, broker_order_id: str) -> BrokerLink | None:
+        """The link of the chain with this broker id."""
+        for link in reversed(self.links):
+            if link.broker_order_id == broker_order_id:
+                return link
+        return None
