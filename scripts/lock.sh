@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Resolve pyproject.toml's ranges into requirements/*.lock: exact versions with hashes, for every supported Python.
+# No index address and no path of this machine is written into the files.
+#   scripts/lock.sh               keep what is locked, add what is missing
+#   scripts/lock.sh --upgrade     take the newest of everything
+set -euo pipefail
+cd "$(dirname "$0")/.."
+UV=${UV:-.venv/bin/uv}
+
+compile() {
+  "$UV" pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+    --no-header --no-annotate --no-emit-index-url --no-emit-find-links "$@"
+}
+
+compile --extra dev --output-file requirements/dev.lock "$@"
+compile --constraint requirements/dev.lock --output-file requirements/runtime.lock "$@"
