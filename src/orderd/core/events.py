@@ -7,7 +7,17 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from orderd.core.order import BrokerLink, EventSource, Fill, FillStatus, OrderState, PendingBust, PendingReplace, Terms
+from orderd.core.order import (
+    BrokerLink,
+    EventSource,
+    Fill,
+    FillStatus,
+    Order,
+    OrderState,
+    PendingBust,
+    PendingReplace,
+    Terms,
+)
 from orderd.core.values import FillId, Reason, Value
 
 
@@ -210,3 +220,17 @@ TYPE_OF: dict[type[_Event], EventType] = {
     Imported: EventType.IMPORTED,
     Resolved: EventType.RESOLVED,
 }
+
+
+class Step(Value, frozen=True, kw_only=True):
+    """One event and what it made of the order: the unit that is appended to the journal."""
+
+    event: Event
+    before: OrderState | None
+    """None for the order's first event."""
+    after: Order
+
+    @property
+    def type(self) -> EventType:
+        """The event's type on the wire."""
+        return TYPE_OF[type(self.event)]
