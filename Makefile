@@ -1,0 +1,103 @@
+# What a newcomer needs is `make run` and `make test`; what CI needs is `make check` and `make test`.
+# PYTHON=python3.12 make ...   chooses the Python that .venv is made of (3.11 or later).
+# ARGS="-k fills -x" make test passes more to pytest.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+export PYTHON
+BIN := .venv/bin
+# Written last, so that a broken installation is repaired by the next run.
+VENV := .venv/.complete
+PYTEST := $(BIN)/python -m pytest
+# REPORTS=DIR leaves JUnit files there.
+junit = $(if $(REPORTS),--junitxml=$(REPORTS)/$(1).xml)
+
+.PHONY: help
+help: ## list what can be asked for
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
+
+$(VENV): requirements/dev.lock pyproject.toml scripts/venv.sh
+	@echo "installing the locked dependencies into .venv"
+	@scripts/venv.sh
+	@touch $@
+
+.PHONY: venv run
+venv: $(VENV) ## make .venv what the lock file says
+run: $(VENV) ## start a server with a simulated venue: nothing leaves the machine
+	@exec $(BIN)/orderd dev
+
+# --- tests ---------------------------------------------------------------------------------------
+GROUND := $(wildcard tests/core tests/risk)
+
+.PHONY: test coverage bench prove
+test: coverage ## everything that must pass before a change is taken
+	$(PYTEST) $(addprefix --ignore=,$(GROUND)) $(call junit,rest) $(ARGS)
+
+coverage: $(VENV) ## the ground floors' tests: every branch of core and risk must be taken
+	$(PYTEST) $(GROUND) --cov --cov-report=term-missing:skip-covered $(call junit,ground) $(ARGS)
+
+bench: $(VENV) ## measure speed
+	$(PYTEST) -m bench -p no:randomly --timeout=0 -s $(ARGS)
+
+prove: $(VENV) ## the long runs behind docs/reliability.md
+	$(PYTEST) -m prove --timeout=0 $(ARGS)
+
+# --- checks --------------------------------------------------------------------------------------
+.PHONY: check check-style check-types check-floors check-protos check-generated check-docs
+check: check-style check-types check-floors check-protos check-generated check-docs ## style, types, floors, contract, drift
+
+check-style: $(VENV)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+check-types: $(VENV)
+	$(BIN)/mypy
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+
+check-floors: $(VENV)
+	$(BIN)/lint-imports
+
+check-protos: $(VENV)
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+	$(BIN)/buf breaking --against $(BASELINE)
+
+check-generated: $(VENV)
+	$(BIN)/python scripts/generate.py --check
+
+# One script for each page that is written from code.
+check-docs: $(VENV) $(addprefix run-,$(wildcard scripts/check_docs*.py))
+run-%: $(VENV)
+	$(BIN)/python $*
+
+# --- what is written by machines -----------------------------------------------------------------
+# The contract as it was last released. In the tree, so that a fresh or shallow clone can compare.
+BASELINE := protos/baseline.binpb
+
+.PHONY: generate format baseline lock
+generate: $(VENV) ## build generated/ from protos/
+	$(BIN)/python scripts/generate.py
+
+format: $(VENV) ## let the formatters have their way
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/buf format --write
+
+baseline: $(VENV) ## take today's protos as the released contract (part of a release)
+	$(BIN)/buf build --exclude-source-info --output $(BASELINE)
+
+lock: $(VENV) ## resolve pyproject.toml again into requirements/ (ARGS=--upgrade takes newer ones)
+	scripts/lock.sh $(ARGS)
+
+# --- leaving -------------------------------------------------------------------------------------
+.PHONY: clean distclean
+clean: ## remove caches and reports
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* build dist reports
+	find src tests scripts generated -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+distclean: clean ## remove .venv too
+	rm -rf .venv
