@@ -47,15 +47,17 @@ prove: $(VENV) ## the long runs behind docs/reliability.md
 	$(PYTEST) -m prove --timeout=0 $(ARGS)
 
 # --- checks --------------------------------------------------------------------------------------
-.PHONY: check check-style check-types check-floors check-protos check-generated check-docs
+.PHONY: check check-style check-types check-mypy check-pyright check-floors check-protos check-generated check-docs
 check: check-style check-types check-floors check-protos check-generated check-docs ## style, types, floors, contract, drift
 
 check-style: $(VENV)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
-check-types: $(VENV)
+check-types: check-mypy check-pyright
+check-mypy: $(VENV)
 	$(BIN)/mypy
+check-pyright: $(VENV)
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 check-floors: $(VENV)
