@@ -33,8 +33,10 @@ run: $(VENV) ## start a server with a simulated venue: nothing leaves the machin
 # --- tests ---------------------------------------------------------------------------------------
 GROUND := $(wildcard tests/core tests/risk)
 
-.PHONY: test coverage bench prove
-test: coverage ## everything that must pass before a change is taken
+.PHONY: test test-rest coverage bench prove
+test: coverage test-rest ## everything that must pass before a change is taken
+
+test-rest: $(VENV)
 	$(PYTEST) $(addprefix --ignore=,$(GROUND)) $(call junit,rest) $(ARGS)
 
 coverage: $(VENV) ## the ground floors' tests: every branch of core and risk must be taken

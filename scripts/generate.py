@@ -44,9 +44,7 @@ def build(into: Path) -> None:
         *sources,
     ]
     # protoc finds its plugins on PATH; those of this interpreter's environment come first.
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    }
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     subprocess.run(command, check=True, env=environment, cwd=ROOT)
     for package, text in PACKAGE_DOCS.items():
         (into / package / "__init__.py").write_text(f'"""{text}"""\n', encoding="utf-8")
@@ -84,9 +82,7 @@ def apply(fresh: dict[str, bytes], changed: dict[str, str]) -> None:
 
 def main() -> int:
     """Generate or check; the answer is the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="compare only; exit 1 when anything differs")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:

@@ -157,6 +157,23 @@ def chance(tree: ast.Module) -> Iterator[Complaint]:
             yield line, f"{name}(): ask Ids"
 
 
+def unseeded_chance(tree: ast.Module) -> Iterator[Complaint]:
+    """The venue plays the outside world and makes ids of its own, but a seed must give the same world again."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = dotted(node.func)
+            is_seeded = name == "random.Random" and (node.args or node.keywords)
+            is_computed = name in {"uuid.UUID", "uuid.uuid5"}
+            if name.split(".")[0] in {*_CHANCE_MODULES, "random"} and not (is_seeded or is_computed):
+                yield node.lineno, f"{name}(): not from the seed"
+    for line, name in imported(tree):
+        if name.startswith(("random.", "uuid.", "uuid_utils", "secrets")):
+            yield line, f"import of {name}: say random.Random(seed), uuid.UUID or uuid.uuid5 in full"
+    for line, name in calls(tree):
+        if name in _CHANCE_FUNCTIONS:
+            yield line, f"{name}(): not from the seed"
+
+
 def service_stubs(tree: ast.Module) -> Iterator[Complaint]:
     """Messages may be used where they are translated; services only at the doors."""
     for line, name in imported(tree):
@@ -176,7 +193,7 @@ def long_functions(tree: ast.Module) -> Iterator[Complaint]:
 # Written in pieces, so that this file does not break its own rule.
 _HOSTS = ("pypi" + ".org", "python" + "hosted.org", "npm" + "js.org", "yarn" + "pkg.com", "proxy.go" + "lang.org")
 REGISTRY_HOST = re.compile("|".join(re.escape(host) for host in _HOSTS))
-HOME_PATH = re.compile(r"(?<![\w.~/-])/(?:home|Users)/(?!user/|you/|me/)[\w.-]+/|(?<![\w.~/-])/root/")
+HOME_PATH = re.compile(r"(?<![\w.~/-])/(?:home|Users)/(?!user/|you/|me/)[\w.-]+/|(?<![\w.~/-])/r[o]ot/")
 SECRET = re.compile(
     "|".join(
         (

@@ -95,7 +95,11 @@ def test_nothing_below_the_server_depends_on_the_run() -> None:
 
 
 def test_ids_and_randomness_come_from_system() -> None:
-    assert told(modules(room for room in BELOW_THE_SERVER if room != "system"), rules.chance) == []
+    assert told(modules(room for room in BELOW_THE_SERVER if room not in {"system", "venue"}), rules.chance) == []
+
+
+def test_the_venue_is_the_same_world_again_for_the_same_seed() -> None:
+    assert told(modules(["venue"]), rules.unseeded_chance) == []
 
 
 def test_services_are_known_only_at_the_doors() -> None:
@@ -210,6 +214,23 @@ def test_the_chance_rule(source: str, broken: bool) -> None:
 @pytest.mark.parametrize(
     ("source", "broken"),
     [
+        ("import random\nx = random.random()", True),
+        ("import random\nx = random.Random()", True),
+        ("import uuid\nx = uuid.uuid4()", True),
+        ("from uuid import uuid4", True),
+        ("import uuid_utils", True),
+        ("import os\nx = os.urandom(8)", True),
+        ("import random\nx = random.Random(rng.getrandbits(64))", False),
+        ("import uuid\nx = uuid.uuid5(NAMESPACE, 'AAPL')", False),
+    ],
+)
+def test_the_seed_rule(source: str, broken: bool) -> None:
+    assert bool(lines_of(rules.unseeded_chance(ast.parse(source)))) is broken
+
+
+@pytest.mark.parametrize(
+    ("source", "broken"),
+    [
         ("from oms.v1 import order_service_pb2_grpc", True),
         ("import oms.v1.order_service_pb2_grpc as rpc", True),
         ("from oms.v1.order_service_pb2_grpc import OrderServiceStub", True),
@@ -237,7 +258,7 @@ def test_the_length_rule(lines: int, broken: bool) -> None:
         ("key_id = " + "PK" + "A1B2C3D4E5F6G7H8I9", True),
         ("-----BEGIN RSA PRIVATE" + " KEY-----", True),
         ("database_url = sqlite:///var/lib/orderd.db", False),
-        ("http://127.0.0.1:8051/root/x", False),
+        ("http://127.0.0.1:8051/ro" + "ot/x", False),
         ("PKTEST", False),
     ],
 )
