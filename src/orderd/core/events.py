@@ -18,7 +18,7 @@ from orderd.core.order import (
     PendingReplace,
     Terms,
 )
-from orderd.core.values import FillId, Reason, Value
+from orderd.core.values import ExecutionId, FillId, Reason, Value
 
 
 class EventType(StrEnum):
@@ -157,8 +157,8 @@ class Restated(_Event, frozen=True, kw_only=True):
     terms: Terms | None = None
     pending_cancel: bool | None = None
     pending_bust: PendingBust | None = None
-    is_overfilled: bool | None = None
-    clears_replace: bool = False
+    added_alias: tuple[FillId, ExecutionId] | None = None
+    """Another id the broker uses for a booked execution."""
 
 
 class Imported(_Event, frozen=True, kw_only=True):

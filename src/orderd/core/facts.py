@@ -8,24 +8,8 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from orderd.core.order import AssetClass, EventSource, OrderState, PositionIntent, Side, Terms
+from orderd.core.order import AssetClass, EventSource, OrderState, Phase, PositionIntent, Side, Terms
 from orderd.core.values import BrokerOrderId, ClientOrderId, ExecutionId, Value
-
-
-class Phase(StrEnum):
-    """What a broker's status word says about the order's place: the right column of a mapping table."""
-
-    QUEUED = "QUEUED"
-    WORKING = "WORKING"
-    FILLED = "FILLED"
-    CANCELED = "CANCELED"
-    EXPIRED = "EXPIRED"
-    REJECTED = "REJECTED"
-    REPLACED = "REPLACED"
-    PENDING_CANCEL = "PENDING_CANCEL"
-    PENDING_REPLACE = "PENDING_REPLACE"
-    UNKNOWN = "UNKNOWN"
-    """A word this adapter does not know: the state stays, the word is kept, the order is read again."""
 
 
 class View(Value, frozen=True, kw_only=True):

@@ -224,6 +224,22 @@ class Fill(Value, frozen=True, kw_only=True):
         return self.status in COUNTED
 
 
+class Phase(StrEnum):
+    """What a broker's status word says about the order's place: the right column of a mapping table."""
+
+    QUEUED = "QUEUED"
+    WORKING = "WORKING"
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"
+    REJECTED = "REJECTED"
+    REPLACED = "REPLACED"
+    PENDING_CANCEL = "PENDING_CANCEL"
+    PENDING_REPLACE = "PENDING_REPLACE"
+    UNKNOWN = "UNKNOWN"
+    """A word this adapter does not know: the state stays, the word is kept, the order is read again."""
+
+
 class BrokerLink(Value, frozen=True, kw_only=True):
     """One broker order of the replace chain, and the last thing the broker said of it.
 
@@ -234,6 +250,7 @@ class BrokerLink(Value, frozen=True, kw_only=True):
     broker_order_id: BrokerOrderId
     client_order_id: str = ""
     status: str = ""
+    phase: Phase = Phase.UNKNOWN
     updated_ns: int = 0
     reported_quantity: Decimal = ZERO
     reported_average: Decimal | None = None
@@ -249,6 +266,13 @@ class PendingReplace(Value, frozen=True, kw_only=True):
     client_order_id: ClientOrderId
     terms: Terms
     asked_time: datetime
+
+
+class ReplaceAnswered(Value, frozen=True, kw_only=True):
+    """A replace request that was recorded, by its key."""
+
+    request_id: str
+    terms: Terms
 
 
 class PendingBust(Value, frozen=True, kw_only=True):
@@ -289,9 +313,8 @@ class Order(Value, frozen=True, kw_only=True):
     is_busted: bool = False
     pending_cancel: bool = False
     pending_replace: PendingReplace | None = None
-    replaces_asked: int = 0
-    last_replace_request: str = ""
-    last_replace_terms: Terms | None = None
+    replace_requests: tuple[ReplaceAnswered, ...] = ()
+    """Every replace ever asked for, oldest first: a repeated request id is answered, not sent again."""
     pending_busts: tuple[PendingBust, ...] = ()
     attempts: int = 0
     """How often it was handed to the broker."""

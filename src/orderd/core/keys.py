@@ -1,0 +1,86 @@
+"""The idempotency key and what it stands for.
+
+Rule: a derived key comes from what the caller said and from nothing computed, so a retry from another process, after a
+restart, or at another minute of the clock derives the same one.
+"""
+
+import base64
+import hashlib
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from orderd.core.order import OrderIntent
+from orderd.core.values import AccountId, ClientOrderId, OrderId, canonical
+
+BUCKET_S = 60
+"""Width of the time bucket of keys derived without a decision, in seconds of the decision's own time."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _key(prefix: str, *parts: str) -> ClientOrderId:
+    """`prefix-` and 26 letters of a hash over length-prefixed parts: within `[A-Za-z0-9-]{1,48}`."""
+    text = "".join(f"{len(part)}:{part}" for part in parts)
+    digest = hashlib.sha256(text.encode()).digest()[:16]
+    return ClientOrderId(f"{prefix}-{base64.b32encode(digest).decode().rstrip('=').lower()}")
+
+
+def bucket(decided_time: datetime | None) -> int:
+    """floor(decided time / 60 s), 0 without one. Never the clock of the retry."""
+    return (
+        0 if decided_time is None else (decided_time - _EPOCH).days * 1440 + (decided_time - _EPOCH).seconds // BUCKET_S
+    )
+
+
+def derive(intent: OrderIntent) -> ClientOrderId:
+    """The key of an order sent without one: by its decision when it has one, else by its trace and what it asks."""
+    side = intent.side or ""
+    symbol = intent.symbol or ",".join(f"{leg.symbol}*{canonical(leg.ratio)}{leg.side}" for leg in intent.legs)
+    if intent.decision_id:
+        return _key("d", intent.account_id, intent.decision_id, symbol, side)
+    size = _size(intent.terms.quantity, intent.terms.notional)
+    return _key("t", intent.account_id, intent.trace_id, symbol, side, size, str(bucket(intent.decided_time)))
+
+
+def _size(quantity: Decimal | None, notional: Decimal | None) -> str:
+    if quantity is not None:
+        return f"q{canonical(quantity)}"
+    return f"n{canonical(notional)}" if notional is not None else ""
+
+
+def leg_key(parent: ClientOrderId, account_id: AccountId, number: int) -> ClientOrderId:
+    """The key of a complex order's leg: ours, never sent (the broker names legs itself)."""
+    return _key("g", account_id, parent, str(number))
+
+
+def replace_key(order_id: OrderId, number: int) -> ClientOrderId:
+    """The client id a replace carries: hash(order id, n), so that a lost answer can be looked up."""
+    return _key("r", order_id, str(number))
+
+
+def differences(a: OrderIntent, b: OrderIntent) -> tuple[str, ...]:
+    """Names of the fields in which two orders with the same key differ; empty means the same content.
+
+    Trace id, tags and waiting are not content. Decimals compare by value.
+    """
+    pairs = {
+        "account_id": (a.account_id, b.account_id),
+        "symbol": (a.symbol, b.symbol),
+        "side": (a.side, b.side),
+        "quantity": (a.terms.quantity, b.terms.quantity),
+        "notional": (a.terms.notional, b.terms.notional),
+        "type": (a.terms.type, b.terms.type),
+        "time_in_force": (a.terms.time_in_force, b.terms.time_in_force),
+        "limit_price": (a.terms.limit_price, b.terms.limit_price),
+        "stop_price": (a.terms.stop_price, b.terms.stop_price),
+        "trail_price": (a.terms.trail_price, b.terms.trail_price),
+        "trail_percent": (a.terms.trail_percent, b.terms.trail_percent),
+        "extended_hours": (a.terms.extended_hours, b.terms.extended_hours),
+        "order_class": (a.order_class, b.order_class),
+        "take_profit": (a.take_profit, b.take_profit),
+        "stop_loss": (a.stop_loss, b.stop_loss),
+        "legs": (a.legs, b.legs),
+        "position_intent": (a.position_intent, b.position_intent),
+        "decision_id": (a.decision_id, b.decision_id),
+    }
+    return tuple(name for name, (ours, theirs) in pairs.items() if ours != theirs)

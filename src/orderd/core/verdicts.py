@@ -1,0 +1,113 @@
+"""What a judgement may be, and the draft in which one is written."""
+
+from decimal import Decimal
+from enum import StrEnum
+
+from orderd.core.events import Event, Step
+from orderd.core.evolve import evolve
+from orderd.core.order import BrokerLink, Order, OrderState
+from orderd.core.table import Move, next_state
+from orderd.core.values import Value
+
+
+class NeedKind(StrEnum):
+    """What the engine should read from the broker next, because the record alone cannot decide."""
+
+    EXECUTIONS = "EXECUTIONS"
+    ORDER = "ORDER"
+
+
+class Need(Value, frozen=True, kw_only=True):
+    """Read this broker order (or its executions) and bring what it says."""
+
+    kind: NeedKind
+    broker_order_id: str
+
+
+class Finding(Value, frozen=True, kw_only=True):
+    """Something the broker said that contradicts the record: it becomes a discrepancy."""
+
+    kind: str
+    expected: str
+    observed: str
+
+
+class Apply(Value, frozen=True, kw_only=True):
+    """It is news: these steps are to be recorded."""
+
+    steps: tuple[Step, ...]
+    needs: tuple[Need, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def order(self) -> Order:
+        """The order after the last step."""
+        return self.steps[-1].after
+
+
+class Duplicate(Value, frozen=True, kw_only=True):
+    """It was known already."""
+
+    needs: tuple[Need, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+class Stale(Value, frozen=True, kw_only=True):
+    """It was true once; something newer is recorded."""
+
+    needs: tuple[Need, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+class Impossible(Value, frozen=True, kw_only=True):
+    """It cannot follow from the record; `explanation` says from where, what, and what would have been allowed."""
+
+    explanation: str
+    needs: tuple[Need, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+Verdict = Apply | Duplicate | Stale | Impossible
+
+
+class Draft:
+    """A judgement being written: each event is folded in at once, so the next line judges the order as it will be."""
+
+    __slots__ = ("findings", "link", "needs", "order", "steps")
+
+    def __init__(self, order: Order) -> None:
+        """Start from the committed order."""
+        self.order = order
+        self.link: BrokerLink | None = None
+        self.steps: list[Step] = []
+        self.needs: list[Need] = []
+        self.findings: list[Finding] = []
+
+    def add(self, event: Event) -> None:
+        """Take an event into the judgement."""
+        after = evolve(self.order, event)
+        self.steps.append(Step(event=event, before=self.order.state, after=after))
+        self.order = after
+
+    def move(self, move: Move) -> OrderState | None:
+        """Where this move leads from the order as drafted so far."""
+        return next_state(self.order.state, move)
+
+    def need(self, kind: NeedKind, broker_order_id: str) -> None:
+        """Ask for a read, once."""
+        wanted = Need(kind=kind, broker_order_id=broker_order_id)
+        if wanted not in self.needs:
+            self.needs.append(wanted)
+
+    def find(self, kind: str, expected: Decimal | str | None, observed: Decimal | str | None) -> None:
+        """Note a contradiction."""
+        self.findings.append(Finding(kind=kind, expected=str(expected), observed=str(observed)))
+
+    def verdict(self, *, is_stale: bool = False) -> Verdict:
+        """Close the draft."""
+        needs, findings = tuple(self.needs), tuple(self.findings)
+        if self.steps:
+            return Apply(steps=tuple(self.steps), needs=needs, findings=findings)
+        if is_stale:
+            return Stale(needs=needs, findings=findings)
+        return Duplicate(needs=needs, findings=findings)
