@@ -40,6 +40,7 @@ test-rest: $(VENV)
 	$(PYTEST) $(addprefix --ignore=,$(GROUND)) $(call junit,rest) $(ARGS)
 
 coverage: $(VENV) ## the ground floors' tests: every branch of core and risk must be taken
+	@[ -n "$(GROUND)" ] || { echo "tests/core and tests/risk are missing" >&2; exit 1; }
 	$(PYTEST) $(GROUND) --cov --cov-report=term-missing:skip-covered $(call junit,ground) $(ARGS)
 
 bench: $(VENV) ## measure speed
@@ -68,7 +69,7 @@ check-floors: $(VENV)
 check-protos: $(VENV)
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code
-	$(BIN)/buf breaking --against $(BASELINE)
+	$(BIN)/buf breaking --against $(BASELINE) || { echo "The contract changed against $(BASELINE): docs/decisions/build-and-checks.md" >&2; exit 1; }
 
 check-generated: $(VENV)
 	$(BIN)/python scripts/generate.py --check

@@ -10,13 +10,13 @@ is_recent() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/n
 find_python() {
   if [ -n "${PYTHON:-}" ]; then
     is_recent "$PYTHON" && { echo "$PYTHON"; return; }
-    echo "orderd needs Python 3.11 or later; PYTHON=$PYTHON is $("$PYTHON" --version 2>&1 || echo 'not to be found')" >&2
+    echo "orderd needs Python 3.11 or later; PYTHON=$PYTHON is $("$PYTHON" --version 2>/dev/null || echo 'not to be found')" >&2
     return 1
   fi
   for candidate in python3 python3.13 python3.12 python3.11; do
     is_recent "$candidate" && { echo "$candidate"; return; }
   done
-  echo "orderd needs Python 3.11 or later and found $(python3 --version 2>&1 || echo 'no python3')." >&2
+  echo "orderd needs Python 3.11 or later and found $(python3 --version 2>/dev/null || echo 'no python3')." >&2
   echo "Install one, or name one: make PYTHON=/path/to/python3.12 ..." >&2
   return 1
 }
