@@ -77,6 +77,12 @@ def test_every_room_is_known_to_this_file() -> None:
     assert rooms <= {*BELOW_THE_SERVER, *DOORS, "relay"}
 
 
+def test_every_folder_is_a_package() -> None:
+    """import-linter does not see the modules of a folder without __init__.py: they would escape every contract."""
+    folders = {path.parent for path in modules()}
+    assert [str(f.relative_to(ROOT)) for f in sorted(folders) if not (f / "__init__.py").exists()] == []
+
+
 def test_approved_staged_and_recorded_are_made_in_their_room_only() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{line}: {what}"
