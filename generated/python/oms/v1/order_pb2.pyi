@@ -1159,6 +1159,7 @@ class OrderEvent(_message.Message):
     BROKER_TIME_FIELD_NUMBER: _builtins.int
     RECORDED_TIME_FIELD_NUMBER: _builtins.int
     TRACE_ID_FIELD_NUMBER: _builtins.int
+    OTHER_FILLS_FIELD_NUMBER: _builtins.int
     ORDER_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
@@ -1196,6 +1197,12 @@ class OrderEvent(_message.Message):
         """When it was recorded here."""
 
     @_builtins.property
+    def other_fills(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fill]:
+        """When one event changed several fills: the others, as they are after it. A correction names here the
+        fills that no longer count.
+        """
+
+    @_builtins.property
     def order(self) -> Global___Order:
         """The order after this event; its sequence is this event's sequence."""
 
@@ -1214,12 +1221,13 @@ class OrderEvent(_message.Message):
         broker_time: _timestamp_pb2.Timestamp | None = ...,
         recorded_time: _timestamp_pb2.Timestamp | None = ...,
         trace_id: _builtins.str = ...,
+        other_fills: _abc.Iterable[Global___Fill] | None = ...,
         order: Global___Order | None = ...,
         sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["broker_time", b"broker_time", "fill", b"fill", "order", b"order", "reason", b"reason", "recorded_time", b"recorded_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "broker_time", b"broker_time", "fill", b"fill", "from_status", b"from_status", "order", b"order", "order_id", b"order_id", "reason", b"reason", "recorded_time", b"recorded_time", "sequence", b"sequence", "source", b"source", "to_status", b"to_status", "trace_id", b"trace_id", "type", b"type", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "broker_time", b"broker_time", "fill", b"fill", "from_status", b"from_status", "order", b"order", "order_id", b"order_id", "other_fills", b"other_fills", "reason", b"reason", "recorded_time", b"recorded_time", "sequence", b"sequence", "source", b"source", "to_status", b"to_status", "trace_id", b"trace_id", "type", b"type", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

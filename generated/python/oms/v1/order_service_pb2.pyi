@@ -459,7 +459,7 @@ class ListOrdersRequest(_message.Message):
 
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_order_pb2.OrderRole.ValueType]:
-        """Roles. Unspecified asks for orders without a role."""
+        """Roles."""
 
     @_builtins.property
     def strategies(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
