@@ -137,7 +137,7 @@ class ReplaceDeclined(_Fact, frozen=True, kw_only=True):
 class Reported(_Fact, frozen=True, kw_only=True):
     """The broker described the order, with the execution that caused it when the message carried one.
 
-    `may_infer`: executions were asked for (or the broker has none), so growth nobody explained becomes an inferred fill.
+    `may_infer`: executions were asked for (or the broker has none), so growth nobody explained is inferred.
     """
 
     view: View

@@ -1,0 +1,118 @@
+"""Orders that were not submitted through orderd, as their broker describes them."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from orderd.core.facts import View
+from orderd.core.order import (
+    AssetClass,
+    BrokerLink,
+    LegIntent,
+    Mode,
+    Order,
+    OrderClass,
+    OrderIntent,
+    OrderState,
+    OrderType,
+    Phase,
+    Terms,
+    TimeInForce,
+)
+from orderd.core.values import AccountId, ClientOrderId, OrderId
+
+_NOT_TOLD = Terms(type=OrderType.MARKET, time_in_force=TimeInForce.DAY)
+
+_ENDED_EMPTY = {
+    Phase.CANCELED: OrderState.CANCELED,
+    Phase.EXPIRED: OrderState.EXPIRED,
+    Phase.REJECTED: OrderState.REJECTED,
+}
+
+
+def external_order(  # noqa: PLR0913 - an order is known by all of these
+    view: View,
+    *,
+    order_id: OrderId,
+    account_id: AccountId,
+    broker: str,
+    mode: Mode,
+    at: datetime,
+    parent: Order | None = None,
+    leg_number: int = 0,
+    leg_order_ids: tuple[OrderId, ...] = (),
+    has_successor: bool = True,
+) -> Order:
+    """The order to hand to `lifecycle.imported`: no fills yet, those come as facts and end it where they must.
+
+    For the legs of a MULTILEG, bracket, OCO or OTO order call it once more for each leg's view, with the `parent` that
+    was built with their `leg_order_ids`. `has_successor`: False for a replaced order whose successor is not shown.
+    """
+    return Order(
+        order_id=order_id,
+        intent=OrderIntent(
+            account_id=account_id,
+            client_order_id=ClientOrderId(""),
+            symbol=view.symbol,
+            side=view.side,
+            terms=view.terms or _NOT_TOLD,
+            order_class=_class(view),
+            position_intent=view.position_intent,
+            legs=_legs(view),
+        ),
+        terms=view.terms or _NOT_TOLD,
+        state=_state(view, has_successor=has_successor),
+        broker=broker,
+        mode=mode,
+        asset_class=view.asset_class or AssetClass.US_EQUITY,
+        created_time=view.created_time or view.submitted_time or view.filled_time or at,
+        updated_time=at,
+        links=(_link(view),),
+        broker_status=view.status,
+        submitted_time=view.submitted_time,
+        expires_time=view.expires_time,
+        is_external=True,
+        broker_client_reference=view.client_order_id,
+        parent_order_id=None if parent is None else parent.order_id,
+        leg_number=leg_number,
+        leg_order_ids=leg_order_ids,
+    )
+
+
+def _link(view: View) -> BrokerLink:
+    return BrokerLink(
+        broker_order_id=view.broker_order_id,
+        client_order_id=view.client_order_id,
+        status=view.status,
+        phase=view.phase,
+        updated_ns=view.updated_ns,
+        reported_quantity=view.filled_quantity,
+        reported_average=view.average_price,
+    )
+
+
+def _state(view: View, *, has_successor: bool) -> OrderState:
+    """Ended only when no execution is to come; everything else ends when its executions were booked."""
+    if view.phase is Phase.REPLACED and not (has_successor and view.replaced_by):
+        return OrderState.REPLACED
+    if view.phase is Phase.QUEUED:
+        return OrderState.SUBMITTED
+    if not view.filled_quantity and view.phase in _ENDED_EMPTY:
+        return _ENDED_EMPTY[view.phase]
+    return OrderState.ACCEPTED
+
+
+def _class(view: View) -> OrderClass:
+    word = view.order_class.upper()
+    if word in {"MLEG", "MULTILEG", "COMBO"}:
+        return OrderClass.MULTILEG
+    return OrderClass(word) if word in set(OrderClass) else OrderClass.SIMPLE
+
+
+def _legs(view: View) -> tuple[LegIntent, ...]:
+    if _class(view) is not OrderClass.MULTILEG:
+        return ()
+    return tuple(
+        LegIntent(symbol=leg.symbol, ratio=leg.ratio or Decimal(1), side=leg.side, position_intent=leg.position_intent)
+        for leg in view.legs
+        if leg.side is not None
+    )

@@ -1,0 +1,239 @@
+"""Reconciling is plan, then apply: two snapshots are compared here, and nothing is touched.
+
+Rule 1: absent from a list is never "canceled". What no list shows is read by its id.
+Rule 2: a plan is facts for `decide`, which judges each of them again: a second run of the same plan adds nothing.
+Rule 3: every fact of a plan is as old as its question. What the stream said meanwhile is newer and stands.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime
+from decimal import ROUND_HALF_EVEN
+
+import msgspec
+
+from orderd.core.facts import Executed, Execution, Fact, Reported, View
+from orderd.core.lifecycle import decide
+from orderd.core.matching import Index, is_withheld, match
+from orderd.core.order import EventSource, Order, Phase
+from orderd.core.values import ROUNDED, ZERO, BrokerOrderId, OrderId, Value
+from orderd.core.verdicts import Apply, Finding, NeedKind
+
+MASS = 2
+"""From this many known orders on, all of them missing from an empty list is not believed."""
+
+
+class Plan(Value, frozen=True, kw_only=True):
+    """What a comparison asks the engine to do, in this order: take the facts, read, look up, import.
+
+    `facts` hold per order: what binds it, its executions, then its view (with which growth that no execution explains
+    is inferred). Orders about which the lists say nothing new have none.
+    `reads` are broker orders to fetch by id: known, open, and in no list; or named as a successor and in no list.
+    `lookups` are orders without a broker id that no list shows: look them up by client id.
+    `externals` are views that match none of the given orders. Import them, then call `plan` again with the new orders
+    and the same lists: that gives the facts of their fills and ends.
+    `unmatched_executions` name broker orders that are none of the given ones (those of externals too).
+    `findings` are differences that remain after the facts.
+    `is_mass_disappearance`: everything we knew to be open is gone and the broker's list is empty.
+    """
+
+    facts: tuple[tuple[OrderId, Fact], ...] = ()
+    reads: tuple[BrokerOrderId, ...] = ()
+    lookups: tuple[OrderId, ...] = ()
+    externals: tuple[View, ...] = ()
+    unmatched_executions: tuple[Execution, ...] = ()
+    findings: tuple[tuple[OrderId, Finding], ...] = ()
+    is_mass_disappearance: bool = False
+
+
+class _Seen:
+    """What the lists say, sorted to the orders it is about."""
+
+    def __init__(self, index: Index, views: Iterable[View]) -> None:
+        self.index = index
+        self.by_order: dict[OrderId, dict[str, View]] = {}
+        self.ids: set[str] = set()
+        self.unmatched: dict[str, View] = {}
+        for view in views:
+            self._take(view, None)
+
+    def _take(self, view: View, parent: Order | None) -> None:
+        self.ids.add(view.broker_order_id)
+        order = match(view, self.index, parent=parent)
+        if order is None:
+            named = view if parent is None else _named(view, parent)
+            self.unmatched[view.broker_order_id] = _fresher(self.unmatched.get(view.broker_order_id), named)
+            self.ids.update(leg.broker_order_id for leg in view.legs)
+            return
+        views = self.by_order.setdefault(order.order_id, {})
+        views[view.broker_order_id] = _fresher(views.get(view.broker_order_id), view)
+        for leg in view.legs:
+            self._take(leg, order)
+
+
+def plan(  # noqa: PLR0913 - two snapshots, and how each was taken
+    *,
+    orders: Sequence[Order],
+    seen_open: Sequence[View],
+    seen_since: Sequence[View],
+    executions: Sequence[Execution],
+    asked_ns: int,
+    at: datetime,
+    in_flight: Collection[OrderId] = (),
+    may_infer: bool = True,
+) -> Plan:
+    """Compare our orders with the broker's lists.
+
+    `orders`: every open order of the account, and every other order that one of the lists names (by any broker id of
+    its chain, or by its client id). `executions`: fetched AFTER the views, so that they explain what the views count.
+    `in_flight`: orders whose request is on its way or was answered too recently for a list to show them.
+    `may_infer`: False when executions could not be read although the broker has them.
+    """
+    index = Index(orders)
+    seen = _Seen(index, (msgspec.structs.replace(v, asked_ns=asked_ns) for v in (*seen_open, *seen_since)))
+    traded: dict[str, list[Execution]] = {}
+    for execution in executions:
+        traded.setdefault(execution.broker_order_id, []).append(execution)
+    draft = _Drafted(asked_ns=asked_ns, at=at, may_infer=may_infer)
+    for order in orders:
+        draft.take(order, seen.by_order.get(order.order_id, {}), traded)
+    absent = [o for o in orders if o.is_open and o.order_id not in in_flight and not _is_seen(o, seen)]
+    draft.reads += [link.broker_order_id for o in absent for link in o.links[-1:]]
+    known = {link for o in orders for link in (x.broker_order_id for x in o.links)} | draft.bound
+    return Plan(
+        facts=tuple(draft.facts),
+        reads=tuple(dict.fromkeys(i for i in draft.reads if i not in seen.ids)),
+        lookups=tuple(dict.fromkeys(_lookups(absent, index))),
+        externals=tuple(_externals(seen, index)),
+        unmatched_executions=tuple(e for e in executions if e.broker_order_id not in known),
+        findings=tuple(draft.findings),
+        is_mass_disappearance=_is_mass_disappearance(orders, seen, traded, seen_open, in_flight),
+    )
+
+
+class _Drafted:
+    """The facts of a plan while it is written. Each is judged here as the engine will, to leave out what is no news."""
+
+    def __init__(self, *, asked_ns: int, at: datetime, may_infer: bool) -> None:
+        self.asked_ns = asked_ns
+        self.at = at
+        self.may_infer = may_infer
+        self.facts: list[tuple[OrderId, Fact]] = []
+        self.reads: list[BrokerOrderId] = []
+        self.findings: list[tuple[OrderId, Finding]] = []
+        self.bound: set[BrokerOrderId] = set()
+
+    def take(self, order: Order, views: dict[str, View], traded: dict[str, list[Execution]]) -> None:
+        """Add what the lists say about this order."""
+        facts = list(self._facts(order, views, traded))
+        after, is_news = order, False
+        for fact in facts:
+            verdict = decide(after, fact)
+            is_news = is_news or isinstance(verdict, Apply) or bool(verdict.findings)
+            self.reads += [BrokerOrderId(n.broker_order_id) for n in verdict.needs if n.kind is NeedKind.ORDER]
+            if isinstance(verdict, Apply):
+                after = verdict.order
+        self.bound.update(link.broker_order_id for link in after.links)
+        if is_news:
+            self.facts += [(order.order_id, fact) for fact in facts]
+        current = views.get(after.broker_order_id or "")
+        if current is not None:
+            self.findings += [(order.order_id, finding) for finding in differences(after, current)]
+
+    def _facts(self, order: Order, views: dict[str, View], traded: dict[str, list[Execution]]) -> Iterator[Fact]:
+        chain = [link.broker_order_id for link in order.links]
+        ordered = sorted(views.values(), key=lambda v: _place_in(chain, v))
+        at, source, heard = self.at, EventSource.RECONCILER, self.asked_ns
+        for view in ordered:
+            if view.broker_order_id not in chain:
+                yield Reported(at=at, source=source, heard_ns=heard, view=view)
+        for broker_order_id in dict.fromkeys([*chain, *(v.broker_order_id for v in ordered)]):
+            for execution in sorted(
+                traded.get(broker_order_id, ()), key=lambda e: (e.cum_after is None, e.cum_after or ZERO)
+            ):
+                yield Executed(at=at, source=source, heard_ns=heard, execution=execution)
+        for view in ordered:
+            yield Reported(at=at, source=source, heard_ns=heard, view=view, may_infer=self.may_infer)
+
+
+def differences(order: Order, view: View) -> Iterator[Finding]:
+    """What still differs between an order and its broker's view once every fact was taken.
+
+    Averages are compared at the scale the broker prints. A MULTILEG parent's figures are the broker's own.
+    """
+    if view.asked_ns is not None and view.asked_ns < order.heard_ns:
+        return
+    if order.is_open != (view.phase not in _ENDS):
+        yield Finding(kind="STATE_DIFFERS", expected=order.state, observed=view.status)
+    if len(order.links) > 1:
+        return  # whether a successor counts from zero is not documented: nothing can be said
+    if order.filled_quantity != view.filled_quantity:
+        yield Finding(kind="QUANTITY_DIFFERS", expected=str(order.filled_quantity), observed=str(view.filled_quantity))
+    elif order.average_fill_price is not None and view.average_price is not None:
+        ours = order.average_fill_price.quantize(view.average_price, rounding=ROUND_HALF_EVEN, context=ROUNDED)
+        if ours != view.average_price:
+            yield Finding(
+                kind="AVERAGE_DIFFERS", expected=str(order.average_fill_price), observed=str(view.average_price)
+            )
+
+
+_ENDS = frozenset({Phase.FILLED, Phase.CANCELED, Phase.EXPIRED, Phase.REJECTED, Phase.REPLACED})
+
+
+def _named(leg: View, parent: Order) -> View:
+    """A leg that matches none of its parent's: it keeps the parent's name, so that it is imported as a leg."""
+    return msgspec.structs.replace(
+        leg, parent_broker_order_id=leg.parent_broker_order_id or parent.broker_order_id or ""
+    )
+
+
+def _fresher(a: View | None, b: View) -> View:
+    """Of two views of one broker order: the later one, or the one that knows more."""
+    if a is None:
+        return b
+    return max(a, b, key=lambda v: (v.updated_ns, v.filled_quantity, v.phase in _ENDS))
+
+
+def _place_in(chain: Sequence[str], view: View) -> tuple[int, int]:
+    """Elders first; broker orders that are not in the chain yet last, in the order they came to be."""
+    if view.broker_order_id in chain:
+        return chain.index(view.broker_order_id), 0
+    return len(chain), view.updated_ns
+
+
+def _is_seen(order: Order, seen: _Seen) -> bool:
+    """Whether a list shows its current broker order (any, when it has none yet)."""
+    current = order.broker_order_id
+    return current in seen.ids if current is not None else order.order_id in seen.by_order
+
+
+def _lookups(absent: Iterable[Order], index: Index) -> Iterator[OrderId]:
+    """Legs are never looked up by themselves: their parent names them."""
+    for order in absent:
+        if order.links:
+            continue
+        parent = None if order.parent_order_id is None else index.orders.get(order.parent_order_id)
+        if order.parent_order_id is None:
+            yield order.order_id
+        elif parent is not None and not parent.links:
+            yield parent.order_id
+
+
+def _externals(seen: _Seen, index: Index) -> Iterator[View]:
+    """Whatever matches nothing, chains by their eldest; not while it may be a leg of an order without an answer."""
+    for view in seen.unmatched.values():
+        if view.replaces in seen.unmatched or is_withheld(view, index):
+            continue
+        yield view
+
+
+def _is_mass_disappearance(
+    orders: Iterable[Order],
+    seen: _Seen,
+    traded: dict[str, list[Execution]],
+    seen_open: Sequence[View],
+    in_flight: Collection[OrderId],
+) -> bool:
+    """An order that a list shows ended, or that traded, has not vanished: it is explained."""
+    known = [o for o in orders if o.is_open and o.links and o.parent_order_id is None and o.order_id not in in_flight]
+    explained = any(o.order_id in seen.by_order or any(x.broker_order_id in traded for x in o.links) for o in known)
+    return len(known) >= MASS and not seen_open and not explained
