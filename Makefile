@@ -43,7 +43,7 @@ coverage: $(VENV) ## the ground floors' tests: every branch of core and risk mus
 	@[ -n "$(GROUND)" ] || { echo "tests/core and tests/risk are missing" >&2; exit 1; }
 	$(PYTEST) $(GROUND) --cov --cov-report=term-missing:skip-covered $(call junit,ground) $(ARGS)
 
-bench: $(VENV) ## measure speed against the limits of docs/performance.md, side by side
+bench: $(VENV) ## measure speed, side by side with its limits
 	$(BIN)/python -m bench $(ARGS)
 
 prove: $(VENV) ## the long runs behind docs/reliability.md

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Make .venv what requirements/dev.lock says, and install orderd into it in place.
-# Plain pip; every file is checked against its hash and nothing that is not in the lock is fetched.
+# Plain pip, wheels only: every file is checked against its hash and nothing that is not in the lock is fetched or built.
 #   PYTHON=python3.12 scripts/venv.sh     with a Python of your choice (3.11 or later)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -31,5 +31,5 @@ if ! is_recent .venv/bin/python; then
 fi
 
 pip() { .venv/bin/python -m pip --disable-pip-version-check --quiet "$@"; }
-pip install --require-hashes --requirement requirements/dev.lock
+pip install --only-binary :all: --require-hashes --requirement requirements/dev.lock
 pip install --no-deps --no-build-isolation --editable .
