@@ -26,7 +26,7 @@ from orderd.core.order import (
 )
 
 Word = TypeVar("Word", bound=StrEnum)
-Number = TypeVar("Number", bound=int)
+Number_co = TypeVar("Number_co", bound=int, covariant=True)
 
 
 class WaitFor(StrEnum):
@@ -36,12 +36,12 @@ class WaitFor(StrEnum):
     JOURNAL = "JOURNAL"
 
 
-class Words(Generic[Word, Number]):
+class Words(Generic[Word, Number_co]):
     """One enum: `number` takes a core word to the wire, `word` brings a known number back."""
 
-    def __init__(self, core: type[Word], value: Callable[[str], Number], prefix: str) -> None:
+    def __init__(self, core: type[Word], value: Callable[[str], Number_co], prefix: str) -> None:
         """Pair every word of `core` with the wire's number for the name `prefix` + word."""
-        self.number: Final[Mapping[Word, Number]] = {word: value(prefix + word.value) for word in core}
+        self.number: Final[Mapping[Word, Number_co]] = {word: value(prefix + word.value) for word in core}
         self.word: Final[Mapping[int, Word]] = {int(number): word for word, number in self.number.items()}
         self.names: Final = ", ".join(prefix + word.value for word in core)
 

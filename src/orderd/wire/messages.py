@@ -110,7 +110,12 @@ def event_bytes(step: Step, sequence: int, order: bytes) -> bytes:
 
     `order` are the complete bytes of `step.after` (with `sequence` as its sequence): they are copied, not built again.
     """
-    return splice.complete_event(_partial_event(step).SerializeToString(deterministic=True), order, sequence)
+    return splice.complete_event(partial_event_bytes(step), order, sequence)
+
+
+def partial_event_bytes(step: Step) -> bytes:
+    """Return the bytes of the event without its order and sequence; `splice.complete_event` completes them."""
+    return _partial_event(step).SerializeToString(deterministic=True)
 
 
 def _partial_order(order: Order) -> pb.Order:
