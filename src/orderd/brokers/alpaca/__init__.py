@@ -1,0 +1,1 @@
+"""Alpaca. docs/brokers/alpaca.md holds the tables this package must agree with."""
