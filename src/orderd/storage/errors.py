@@ -1,0 +1,38 @@
+"""Why a journal could not be opened: each says what the operator can do about it."""
+
+from pathlib import Path
+
+
+class OpenError(Exception):
+    """The journal cannot be opened; nothing in it was changed. The message is for the operator."""
+
+
+class JournalUrlError(OpenError):
+    """The setting does not name a journal this build can open."""
+
+
+class JournalFileError(OpenError):
+    """The path cannot be used as a journal: missing directory, no permission, a directory, not a database."""
+
+
+class JournalLockedError(OpenError):
+    """Another process has this journal open."""
+
+    def __init__(self, path: Path, pid: str) -> None:
+        """Name the lock file and the process that holds it (empty when it is not known)."""
+        owner = f"process {pid}" if pid else "another process"
+        super().__init__(f"{path} is held by {owner}: one server at a time works on a journal; stop that one first")
+        self.path = path
+        self.pid = pid
+
+
+class JournalUnsafeError(OpenError):
+    """A connection did not take the settings that make a commit durable."""
+
+
+class JournalSchemaError(OpenError):
+    """The journal was written by a newer orderd, or is a database of something else."""
+
+
+class ConflictError(Exception):
+    """An append did not follow its order's last committed event: a bug of the caller. Nothing of it was written."""

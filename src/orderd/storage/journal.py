@@ -1,0 +1,304 @@
+"""The journal over one SQLite file: `ports.Journal`, and the only place where `Recorded` becomes `Staged`.
+
+Who hears what, in which order: a commit is durable → the head moves and the listeners are called on the loop, oldest
+commit first → the futures of its calls resolve. A failed write ends all of it: every waiting future and every later
+call gets JournalError, and the process is told to end, because whether the last commit happened is unknown.
+"""
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import Executable
+from sqlalchemy.exc import SQLAlchemyError
+
+from orderd.core.order import Order, OrderState
+from orderd.core.turnstiles import Recorded, Staged
+from orderd.core.values import AccountId, OrderId
+from orderd.ports import Append, Discrepancy, Entry, FillFilter, JournalError, OrderFilter, Page, Row
+from orderd.storage import queries, statements
+from orderd.storage.checkpoint import Checkpointer
+from orderd.storage.lock import DatabaseLock
+from orderd.storage.points import Points, order_of
+from orderd.storage.prepare import EPOCH, microseconds, prepare
+from orderd.storage.reads import Reads, Rows
+from orderd.storage.runner import Runner
+from orderd.storage.writer import AppendCall, Call, Result, Statement, Writer, Written
+
+Listener = Callable[[Sequence[Entry]], None]
+Key = tuple[int | str, ...]
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What `open_journal` has opened, in the order in which `close` lets go of it."""
+
+    path: Path
+    journal_id: str
+    head: int
+    accounts: frozenset[str]
+    runner: Runner
+    writer: Writer
+    points: Points
+    reads: Reads
+    checkpointer: Checkpointer
+    lock: DatabaseLock
+
+
+class SqliteJournal:
+    """See `ports.Journal`. Made by `open_journal`."""
+
+    def __init__(self, parts: Parts, on_failure: Callable[[JournalError], None] | None) -> None:
+        """Start the writer. Called on the loop; `on_failure` is called on it, once."""
+        self._parts = parts
+        self._points = parts.points
+        self._opened_at = self._head = parts.head
+        self._accounts = dict.fromkeys(sorted(parts.accounts))
+        self._listeners: list[Listener] = []
+        self._on_failure = on_failure
+        self._failure: JournalError | None = None
+        self._is_closed = False
+        self._waiting: deque[asyncio.Future[Any]] = deque()
+        self._loop = asyncio.get_running_loop()
+        parts.runner.start(self._write, self)
+        if parts.runner.has_threads:
+            parts.checkpointer.start(self._failed_elsewhere)
+
+    # ------------------------------------------------------------------------------------------------- writing
+
+    @property
+    def journal_id(self) -> str:
+        """See `Journal.journal_id`."""
+        return self._parts.journal_id
+
+    @property
+    def head(self) -> int:
+        """See `Journal.head`."""
+        return self._head
+
+    def listen(self, on_commit: Listener) -> None:
+        """See `Journal.listen`."""
+        self._listeners.append(on_commit)
+
+    def append(self, appends: Sequence[Append]) -> Awaitable[tuple[Recorded, ...]]:
+        """See `Journal.append`. One `Recorded` for each append that has steps, in their order.
+
+        Raises ValueError at once when the steps of an append are not one order's next versions. Besides the errors of
+        the port the awaitable may raise ConflictError: the append follows a version that is not the order's last.
+        """
+        prepared = tuple([prepare(append) for append in appends])
+        for one in prepared:
+            if one.order is not None and one.order.intent.account_id not in self._accounts:
+                self._accounts[one.order.intent.account_id] = None
+        return self._put(AppendCall(prepared))
+
+    def stage(self, recorded: Recorded, legs: Sequence[Recorded] = ()) -> Staged:
+        """See `Journal.stage`."""
+        for one in (recorded, *legs):
+            order = one.order
+            if order.state is not OrderState.SUBMITTED:
+                raise ValueError(f"order {order.order_id} is {order.state}: only a SUBMITTED one may be sent")
+            if not 0 < order.sequence <= self._head:
+                raise ValueError(f"order {order.order_id} is not in this journal")
+        return Staged(order=recorded.order, legs=tuple(leg.order for leg in legs))
+
+    async def put_discrepancy(self, discrepancy: Discrepancy) -> bool:
+        """See `Journal.put_discrepancy`."""
+        d = discrepancy
+        if d.resolved_time is not None:
+            cells = (d.observed, d.evidence, microseconds(d.resolved_time), d.account_id, d.kind, d.subject)
+            return bool(await self._put(Statement(statements.CLOSE_DISCREPANCY, cells)))
+        row = (d.discrepancy_id, d.account_id, d.kind, d.subject, d.symbol, d.expected, d.observed, d.evidence)
+        opened = (*row, microseconds(d.opened_time), None)
+        return bool(await self._put(Statement(statements.OPEN_DISCREPANCY, opened)))
+
+    async def set_mark(self, name: str, value: str) -> None:
+        """See `Journal.set_mark`."""
+        await self._put(Statement(statements.SET_MARK, (name, value)))
+
+    def _put(self, call: Call) -> "asyncio.Future[Any]":
+        future: asyncio.Future[Any] = self._loop.create_future()
+        if self._failure is not None or self._is_closed:
+            future.set_exception(self._failure or JournalError("the journal is closed"))
+        else:
+            self._waiting.append(future)
+            self._parts.runner.put(call)
+        return future
+
+    def _write(self, batch: Sequence[Call]) -> Written:
+        """What the runner runs, wherever it runs it."""
+        written = self._parts.writer.write(batch)
+        self._parts.checkpointer.between_batches()
+        return written
+
+    def committed(self, written: Written) -> None:
+        """Tell the listeners, then whoever waits. Called on the loop by the runner."""
+        self._head = written.head
+        if written.entries:
+            for listener in self._listeners:
+                listener(written.entries)
+        for result in written.results:
+            _resolve(self._waiting.popleft(), result)
+
+    def failed(self, error: Exception) -> None:
+        """Stop for good: what was handed over is unknown, what comes is refused. Called on the loop."""
+        if self._failure is not None:
+            return
+        self._failure = JournalError(f"the journal cannot write any more ({error}); the last commit is unknown")
+        self._failure.__cause__ = error
+        while self._waiting:
+            _resolve(self._waiting.popleft(), self._failure)
+        if self._on_failure is not None:
+            self._on_failure(self._failure)
+
+    def _failed_elsewhere(self, error: Exception) -> None:
+        self._loop.call_soon_threadsafe(self.failed, error)
+
+    # ---------------------------------------------------------------------------------------------- point reads
+
+    def find_key(self, account_id: str, client_order_id: str) -> OrderId | None:
+        """See `Journal.find_key`."""
+        return self._points.find_key(account_id, client_order_id)
+
+    def find_broker_order(self, account_id: str, broker_order_id: str) -> OrderId | None:
+        """See `Journal.find_broker_order`."""
+        return self._points.find_broker_order(account_id, broker_order_id)
+
+    def load(self, order_id: str) -> Order | None:
+        """See `Journal.load`."""
+        return self._points.load(order_id)
+
+    def order_data(self, order_id: str) -> bytes | None:
+        """See `Journal.order_data`."""
+        return self._points.order_data(order_id)
+
+    def fill_data(self, order_id: str) -> Sequence[bytes]:
+        """See `Journal.fill_data`."""
+        return self._points.fill_data(order_id)
+
+    # --------------------------------------------------------------------------------------------------- lists
+
+    async def open_orders(self) -> Sequence[Order]:
+        """See `Journal.open_orders`."""
+        orders, fills = await self._read(queries.open_orders(), queries.fills_of_open_orders())
+        booked: dict[str, list[bytes]] = {}
+        for order_id, state in fills:
+            booked.setdefault(order_id, []).append(state)
+        return [
+            order_of(state, sequence, booked.get(order_id, ()), opened_at=self._opened_at)
+            for order_id, state, sequence in orders
+        ]
+
+    async def list_orders(self, where: OrderFilter, *, after_key: Key | None, limit: int) -> Page:
+        """See `Journal.list_orders`. Keys are (created time in microseconds since 1970, order id)."""
+        page = queries.orders_page(where, tuple(self._accounts), after_key, limit + 1)
+        head, rows = await self._read(queries.HEAD, page)
+        return _page(rows, limit, head)
+
+    async def snapshot(self, where: OrderFilter, *, limit: int) -> Page:
+        """See `Journal.snapshot`."""
+        return await self.list_orders(where, after_key=None, limit=limit)
+
+    async def list_fills(self, where: FillFilter, *, after_key: Key | None, limit: int) -> Page:
+        """See `Journal.list_fills`. Keys are (number in the book,)."""
+        head, rows = await self._read(queries.HEAD, queries.fills_page(where, after_key, limit + 1))
+        return _page(rows, limit, head)
+
+    async def list_events(self, order_id: str, *, after_version: int, limit: int) -> Page:
+        """See `Journal.list_events`."""
+        head, rows = await self._read(queries.HEAD, queries.order_events_page(order_id, after_version, limit + 1))
+        return _page(rows, limit, head)
+
+    async def events_after(self, sequence: int, *, limit: int) -> Sequence[Entry]:
+        """See `Journal.events_after`."""
+        (rows,) = await self._read(queries.events_after(sequence, limit))
+        return [
+            Entry(
+                sequence=number,
+                account_id=account_id,
+                order_id=order_id,
+                symbol=symbol,
+                strategy=strategy,
+                trace_id=trace_id,
+                decision_id=decision_id,
+                trade_id=trade_id,
+                data=data,
+            )
+            for number, account_id, order_id, symbol, strategy, trace_id, decision_id, trade_id, data in rows
+        ]
+
+    async def raw_payload(self, account_id: str, broker_order_ids: Sequence[str]) -> bytes | None:
+        """See `Journal.raw_payload`."""
+        (rows,) = await self._read(queries.latest_raw(account_id, broker_order_ids))
+        return rows[0][0] if rows else None
+
+    async def open_discrepancies(self, account_id: str) -> Sequence[Discrepancy]:
+        """See `Journal.open_discrepancies`."""
+        (rows,) = await self._read(queries.open_discrepancies(account_id))
+        return [
+            Discrepancy(
+                discrepancy_id=discrepancy_id,
+                account_id=AccountId(account),
+                kind=kind,
+                subject=subject,
+                symbol=symbol,
+                expected=expected,
+                observed=observed,
+                evidence=evidence,
+                opened_time=EPOCH + timedelta(microseconds=opened_us),
+            )
+            for discrepancy_id, account, kind, subject, symbol, expected, observed, evidence, opened_us, _ in rows
+        ]
+
+    async def mark(self, name: str) -> str | None:
+        """See `Journal.mark`."""
+        (rows,) = await self._read(queries.mark(name))
+        return rows[0][0] if rows else None
+
+    async def _read(self, *asked: Executable) -> list[Rows]:
+        try:
+            return await self._parts.reads.run(*asked)
+        except SQLAlchemyError as error:
+            raise JournalError(f"the journal cannot be read: {error}") from error
+
+    # ------------------------------------------------------------------------------------------------- the end
+
+    def free_bytes(self) -> int:
+        """See `Journal.free_bytes`."""
+        disk = os.statvfs(self._parts.path.parent)
+        return disk.f_bavail * disk.f_frsize
+
+    async def close(self) -> None:
+        """See `Journal.close`. Closing twice is closing once."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        parts = self._parts
+        await parts.runner.stop()
+        await parts.reads.close()
+        parts.points.close()
+        parts.writer.close()
+        parts.checkpointer.close(is_final=self._failure is None)
+        parts.lock.free()
+
+
+def _resolve(future: "asyncio.Future[Any]", result: Result | JournalError) -> None:
+    if future.done():  # its caller has gone; what it asked for is in the journal all the same
+        return
+    if isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result(result)
+
+
+def _page(rows: Rows, limit: int, head: Rows) -> Page:
+    """Take the page off rows that were read one too many: the last column is the message, the others are the key."""
+    return Page(
+        rows=tuple([Row(key=tuple(row[:-1]), data=row[-1]) for row in rows[:limit]]),
+        has_more=len(rows) > limit,
+        sequence=head[0][0],
+    )

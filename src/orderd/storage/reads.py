@@ -1,0 +1,78 @@
+"""Running the lists: each call one short, explicit read transaction, so that what it answers is one snapshot."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from sqlalchemy import AsyncAdaptedQueuePool, Connection, Executable, StaticPool, create_engine
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from orderd.storage.connect import open_async, open_reader
+
+READERS = 4
+"""Connections, each with a thread of its own; more readers wait their turn."""
+
+Rows = Sequence[Sequence[Any]]
+
+
+class Reads(Protocol):
+    """Runs read statements as of one snapshot."""
+
+    async def run(self, *statements: Executable) -> list[Rows]:
+        """Return the rows of each statement. Raises sqlalchemy.exc.SQLAlchemyError."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+class AsyncReads:
+    """SQLAlchemy's async engine over aiosqlite."""
+
+    def __init__(self, path: Path) -> None:
+        """Connections are opened when they are needed, and settled like every other."""
+        self._engine = create_async_engine(
+            "sqlite+aiosqlite://",
+            async_creator=lambda: open_async(path, is_writer=False),
+            poolclass=AsyncAdaptedQueuePool,
+            pool_size=READERS,
+            max_overflow=0,
+        )
+
+    async def run(self, *statements: Executable) -> list[Rows]:
+        """See `Reads.run`. One hop to the thread runs them all."""
+        async with self._engine.connect() as connection:
+            return await connection.run_sync(_all, statements)
+
+    async def close(self) -> None:
+        """Close the connections and their threads."""
+        await self._engine.dispose()
+
+
+class InlineReads:
+    """The same on the loop itself, for a simulation without threads."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the one connection."""
+        self._raw = open_reader(path)
+        self._engine = create_engine("sqlite://", creator=lambda: self._raw, poolclass=StaticPool)
+
+    async def run(self, *statements: Executable) -> list[Rows]:
+        """See `Reads.run`."""
+        with self._engine.connect() as connection:
+            return _all(connection, statements)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        self._engine.dispose()
+        self._raw.close()
+
+
+def _all(connection: Connection, statements: Sequence[Executable]) -> list[Rows]:
+    # The driver is in autocommit: without a BEGIN of our own each SELECT would be a snapshot of its own.
+    connection.exec_driver_sql("BEGIN")
+    try:
+        return [connection.execute(statement).all() for statement in statements]
+    finally:
+        connection.exec_driver_sql("ROLLBACK")

@@ -1,0 +1,197 @@
+"""The SQL text of the hot path, compiled once from the tables and handed to the driver as it is.
+
+A statement of many rows is one step of SQLite: the interpreter lock changes hands once for all of them. Row by row
+(`executemany`) it would change hands for each, and under load every hand-over waits for the event loop's turn.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import (
+    ClauseElement,
+    Table,
+    Text,
+    bindparam,
+    column,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+    values,
+)
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from orderd.storage.prepare import Cells
+from orderd.storage.schema import (
+    broker_links,
+    discrepancies,
+    fills,
+    journal_meta,
+    marks,
+    order_events,
+    orders,
+    raw_payloads,
+)
+
+ROWS_A_STATEMENT: Final = 64
+"""A power of two. More rows gain nothing, and sizes that are powers of two keep the number of texts small."""
+
+_DIALECT = sqlite.dialect(paramstyle="qmark")
+_EMPTY = literal_column("''", Text)
+
+
+def sql(statement: ClauseElement, *names: str, columns: Sequence[str] | None = None) -> str:
+    """Compile a statement whose parameters must come in this order. Raises ValueError when they do not."""
+    compiled = statement.compile(dialect=_DIALECT, column_keys=list(columns) if columns is not None else None)
+    found = list(getattr(compiled, "positiontup", None) or ())
+    if found != list(names):
+        raise ValueError(f"parameters are {found}, expected {list(names)}")
+    return str(compiled)
+
+
+class ManyRows:
+    """One statement over a `VALUES` list, for any number of rows, in chunks whose sizes are powers of two."""
+
+    def __init__(self, text: str, width: int) -> None:
+        """Take the text for one row of `width` parameters."""
+        group = "(" + ", ".join("?" * width) + ")"
+        if text.count(group) != 1:
+            raise ValueError(f"no single row of {width} parameters in: {text}")
+        self._texts: dict[int, str] = {}
+        size = 1
+        while size <= ROWS_A_STATEMENT:
+            self._texts[size] = text.replace(group, ", ".join([group] * size))
+            size *= 2
+
+    def run(self, connection: sqlite3.Connection, rows: Sequence[Cells]) -> int:
+        """Execute for these rows, in their order; return how many rows of the table that changed."""
+        start, left, changed = 0, len(rows), 0
+        while left:
+            size = ROWS_A_STATEMENT if left >= ROWS_A_STATEMENT else 1 << (left.bit_length() - 1)
+            chunk = rows[start : start + size]
+            changed += connection.execute(self._texts[size], [cell for row in chunk for cell in row]).rowcount
+            start += size
+            left -= size
+        return changed
+
+
+def _inserting(table: Table, *, leaving_out: Sequence[str] = ()) -> ManyRows:
+    names = [c.name for c in table.columns if c.name not in leaving_out]
+    return ManyRows(sql(insert(table), *names, columns=names), len(names))
+
+
+def _order_update() -> ManyRows:
+    """Columns that an event may change. The others say what was asked, and that never changes.
+
+    A row whose version is not `previous` is left alone; the writer counts, and refuses the append.
+    """
+    names = ("order_id", "previous", "status", "version", "sequence", "body", "state")
+    columns: list[Any] = [column(name) for name in names]
+    new = values(*columns, name="new").data([tuple(range(len(names)))]).cte("new")
+    statement = (
+        update(orders)
+        .values({name: new.c[name] for name in names[2:]})
+        .where(orders.c.order_id == new.c.order_id, orders.c.version == new.c.previous)
+    )
+    return ManyRows(sql(statement, *(f"param_{n + 1}" for n in range(len(names)))), len(names))
+
+
+def _fill_upsert() -> ManyRows:
+    """A fill keeps its place in the book (`fill_number`, `sequence`) when it is marked or gains an alias."""
+    names = [c.name for c in fills.columns if c.name != "fill_number"]
+    statement = upsert(fills)
+    changed = {name: statement.excluded[name] for name in ("status", "quantity", "price", "body", "state")}
+    return ManyRows(
+        sql(statement.on_conflict_do_update(index_elements=["fill_id"], set_=changed), *names, columns=names),
+        len(names),
+    )
+
+
+def _link_upsert() -> ManyRows:
+    """A broker order that is adopted moves to the order that adopted it."""
+    names = [c.name for c in broker_links.columns]
+    statement = upsert(broker_links)
+    return ManyRows(
+        sql(
+            statement.on_conflict_do_update(
+                index_elements=["account_id", "broker_order_id"], set_={"order_id": statement.excluded.order_id}
+            ),
+            *names,
+            columns=names,
+        ),
+        len(names),
+    )
+
+
+INSERT_ORDERS = _inserting(orders, leaving_out=["order_number"])
+UPDATE_ORDERS = _order_update()
+INSERT_EVENTS = _inserting(order_events)
+UPSERT_FILLS = _fill_upsert()
+UPSERT_LINKS = _link_upsert()
+INSERT_RAW = _inserting(raw_payloads, leaving_out=["payload_number"])
+
+MOVE_HEAD = sql(update(journal_meta).values(head_sequence=bindparam("head")), "head")
+
+FIND_KEY = sql(
+    select(orders.c.order_id).where(
+        orders.c.account_id == bindparam("account_id"),
+        orders.c.client_order_id == bindparam("client_order_id"),
+        orders.c.client_order_id != _EMPTY,
+    ),
+    "account_id",
+    "client_order_id",
+)
+FIND_BROKER_ORDER = sql(
+    select(broker_links.c.order_id).where(
+        broker_links.c.account_id == bindparam("account_id"),
+        broker_links.c.broker_order_id == bindparam("broker_order_id"),
+    ),
+    "account_id",
+    "broker_order_id",
+)
+LOAD = sql(
+    select(orders.c.state, orders.c.sequence, fills.c.state.label("fill"))
+    .select_from(orders.outerjoin(fills, fills.c.order_id == orders.c.order_id))
+    .where(orders.c.order_id == bindparam("order_id"))
+    .order_by(fills.c.fill_number),
+    "order_id",
+)
+ORDER_DATA = sql(select(orders.c.body).where(orders.c.order_id == bindparam("order_id")), "order_id")
+FILL_DATA = sql(
+    select(fills.c.body).where(fills.c.order_id == bindparam("order_id")).order_by(fills.c.fill_number), "order_id"
+)
+# Every account there is, one seek each: the smallest, then the smallest above it, and so on.
+_smallest = select(func.min(orders.c.account_id).label("account_id")).cte("account", recursive=True)
+_above = select(func.min(orders.c.account_id)).where(orders.c.account_id > _smallest.c.account_id).scalar_subquery()
+_each = _smallest.union_all(select(_above).where(_smallest.c.account_id.is_not(None)))
+ACCOUNTS = sql(select(_each.c.account_id).where(_each.c.account_id.is_not(None)))
+META = sql(select(journal_meta.c.journal_id, journal_meta.c.head_sequence))
+
+_DISCREPANCY = [c.name for c in discrepancies.columns]
+OPEN_DISCREPANCY = sql(upsert(discrepancies).on_conflict_do_nothing(), *_DISCREPANCY, columns=_DISCREPANCY)
+CLOSE_DISCREPANCY = sql(
+    update(discrepancies)
+    .values(resolved_us=bindparam("resolved"), observed=bindparam("observed_now"), evidence=bindparam("evidence_now"))
+    .where(
+        discrepancies.c.account_id == bindparam("account"),
+        discrepancies.c.kind == bindparam("kind_is"),
+        discrepancies.c.subject == bindparam("subject_is"),
+        discrepancies.c.resolved_us.is_(None),
+    ),
+    "observed_now",
+    "evidence_now",
+    "resolved",
+    "account",
+    "kind_is",
+    "subject_is",
+)
+_mark = upsert(marks)
+SET_MARK = sql(
+    _mark.on_conflict_do_update(index_elements=["name"], set_={"value": _mark.excluded.value}),
+    "name",
+    "value",
+    columns=["name", "value"],
+)
