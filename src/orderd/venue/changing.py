@@ -3,8 +3,9 @@
 from decimal import Decimal
 from typing import Final
 
-from orderd.venue import checks
+from orderd.venue import checks, form, means
 from orderd.venue.accounts import Account
+from orderd.venue.asking import invalid
 from orderd.venue.assets import Asset
 from orderd.venue.money import ZERO, is_whole
 from orderd.venue.orders import COMPLEX, Change, Order, OrderType, Reason, Refused, Status
@@ -34,27 +35,27 @@ def replaceable(state: State, account: Account, order: Order, change: Change) ->
     if order.status not in REPLACEABLE:
         return Refused(reason=Reason.NOT_OPEN)
     if order.notional is not None:
-        return checks.invalid("unable to replace order, notional orders cannot be replaced")
+        return invalid("unable to replace order, notional orders cannot be replaced")
     return _fields(state, order, change) or _size(state, account, order, change)
 
 
 def _fields(state: State, order: Order, change: Change) -> Refused | None:
-    if change.limit_price is not None and order.type not in checks.PRICED:
-        return checks.invalid(f"{order.type} order has no limit_price to replace")
-    if change.stop_price is not None and order.type not in checks.STOPPED:
-        return checks.invalid(f"{order.type} order has no stop_price to replace")
+    if change.limit_price is not None and order.type not in form.PRICED:
+        return invalid(f"{order.type} order has no limit_price to replace")
+    if change.stop_price is not None and order.type not in form.STOPPED:
+        return invalid(f"{order.type} order has no stop_price to replace")
     if change.trail is not None and (order.type is not OrderType.TRAILING_STOP or change.trail <= 0):
-        return checks.invalid("trail must be > 0 and is for trailing_stop orders only")
+        return invalid("trail must be > 0 and is for trailing_stop orders only")
     asset = state.assets.find(order.symbol)
     if asset is not None:
-        bad = checks.price_step(asset, "stop_price", change.stop_price) or _limit_step(asset, change)
+        bad = form.price_step(asset, "stop_price", change.stop_price) or _limit_step(asset, change)
         if bad is not None:
             return bad
     return Refused(reason=Reason.UNCHANGED) if _is_same(order, change) else None
 
 
 def _limit_step(asset: Asset, change: Change) -> Refused | None:
-    return checks.price_step(asset, "limit_price", change.limit_price)
+    return form.price_step(asset, "limit_price", change.limit_price)
 
 
 def _is_same(order: Order, change: Change) -> bool:
@@ -74,12 +75,12 @@ def _size(state: State, account: Account, order: Order, change: Change) -> Refus
     has = order.quantity or ZERO
     wanted = change.quantity if change.quantity is not None else has
     if change.quantity is not None and change.quantity != has and not (is_whole(has) and is_whole(wanted)):
-        return checks.invalid("unable to replace order, fractional qty cannot be changed")
+        return invalid("unable to replace order, fractional qty cannot be changed")
     if wanted <= order.filled_quantity + order.base_quantity:
         return Refused(reason=Reason.BELOW_FILLED)
     more = wanted - has
     if order.is_closing and more > 0:
-        return checks.not_enough(state, account, order.symbol, more)
+        return means.not_enough(state, account, order.symbol, more)
     return _cost(state, account, order, wanted, change.limit_price)
 
 
@@ -90,4 +91,4 @@ def _cost(state: State, account: Account, order: Order, wanted: Decimal, limit: 
     if limit is not None:
         unit = limit * state.asset(order.symbol).multiplier
     more = wanted * unit - (order.quantity or ZERO) * order.reserve_price
-    return checks.affordable(state, account, order.asset_class, more) if more > 0 else None
+    return means.affordable(state, account, order.asset_class, more) if more > 0 else None

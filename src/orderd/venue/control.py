@@ -177,8 +177,8 @@ class Control:
         return 200, self._venue.state.quotes.all()
 
     def _set_quotes(self, ask: Ask) -> Answer:
-        moves = ask.read(list[QuoteBody] | QuoteBody)
-        listed = moves if isinstance(moves, list) else [moves]
+        is_list = ask.body.lstrip().startswith(b"[")
+        listed = ask.read(list[QuoteBody]) if is_list else [ask.read(QuoteBody)]
         return 200, [self._venue.set_quote(each.symbol, each.bid, each.ask, each.last) for each in listed]
 
     def _settings(self, ask: Ask) -> Answer:

@@ -142,9 +142,9 @@ def consider(state: State, order: Order) -> None:
 
 
 def _followed(state: State, order: Order) -> Order:
-    if order.type not in matching.TRIGGERED_TYPES or state.phase() is not Phase.REGULAR:
-        if order.asset_class is not AssetClass.CRYPTO:
-            return order
+    is_coin = order.asset_class is AssetClass.CRYPTO
+    if order.type not in matching.TRIGGERED_TYPES or not (is_coin or state.phase() is Phase.REGULAR):
+        return order
     quote = state.quote(order.symbol)
     if order.type is OrderType.TRAILING_STOP and order.status in WORKING and not order.is_triggered:
         trailed = matching.trailed(order, quote.last)

@@ -5,10 +5,10 @@ from math import gcd
 
 import msgspec
 
-from orderd.venue import checks, lifecycle
+from orderd.venue import checks, lifecycle, means
 from orderd.venue.accounts import Account, intent_of
+from orderd.venue.asking import Ask, ask_of, invalid
 from orderd.venue.assets import Asset
-from orderd.venue.checks import Ask
 from orderd.venue.funds import available_quantity
 from orderd.venue.money import ONE, ZERO, is_whole
 from orderd.venue.orders import (
@@ -40,7 +40,7 @@ def submit(state: State, account: Account, new: NewOrder) -> Order | Refused:
     asset = state.assets.find(new.symbol)
     if asset is None:
         return Refused(reason=Reason.UNKNOWN_ASSET, details={"symbol": new.symbol})
-    ask = checks.ask_of(state, account, new, asset)
+    ask = ask_of(state, account, new, asset)
     refused = checks.new_order(ask)
     if refused is not None:
         return refused
@@ -137,14 +137,14 @@ def _submit_strategy(state: State, account: Account, new: NewOrder) -> Order | R
 
 def _leg_assets(state: State, new: NewOrder) -> tuple[Asset, ...] | Refused:
     if not FEWEST_LEGS <= len(new.legs) <= MOST_LEGS:
-        return checks.invalid("mleg orders must have between 2 and 4 legs")
+        return invalid("mleg orders must have between 2 and 4 legs")
     found: list[Asset] = []
     for leg in new.legs:
         asset = state.assets.find(leg.symbol)
         if asset is None:
             return Refused(reason=Reason.UNKNOWN_ASSET, details={"symbol": leg.symbol})
         if asset.asset_class is not AssetClass.OPTION:
-            return checks.invalid("mleg orders must have option legs only")
+            return invalid("mleg orders must have option legs only")
         found.append(asset)
     return tuple(found)
 
@@ -153,17 +153,17 @@ def _strategy_rules(new: NewOrder) -> Refused | None:
     """Reference, section 14: day only, whole strategies, unique symbols, ratios without a common divisor."""
     ratios = [leg.ratio for leg in new.legs]
     if new.quantity is None or new.quantity <= 0 or not is_whole(new.quantity):
-        return checks.invalid("qty must be a positive whole number")
+        return invalid("qty must be a positive whole number")
     if new.type not in {OrderType.MARKET, OrderType.LIMIT} or (new.type is OrderType.LIMIT) == (
         new.limit_price is None
     ):
-        return checks.invalid("mleg orders must be market orders or limit orders with a limit_price")
+        return invalid("mleg orders must be market orders or limit orders with a limit_price")
     if new.time_in_force is not TimeInForce.DAY or new.extended_hours:
-        return checks.invalid("mleg orders must be DAY orders")
+        return invalid("mleg orders must be DAY orders")
     if len({leg.symbol for leg in new.legs}) != len(new.legs):
-        return checks.invalid("leg symbols must be unique")
+        return invalid("leg symbols must be unique")
     if any(ratio <= 0 or not is_whole(ratio) for ratio in ratios) or gcd(*map(int, ratios)) != 1:
-        return checks.invalid("ratio_qty of the legs must be whole numbers with no common divisor")
+        return invalid("ratio_qty of the legs must be whole numbers with no common divisor")
     return None
 
 
@@ -174,11 +174,11 @@ def _strategy_money(state: State, account: Account, new: NewOrder, assets: tuple
         wanted = (new.quantity or ZERO) * leg.ratio
         free, _, _ = available_quantity(state, account, asset.symbol)
         if wanted > free:
-            return checks.not_enough(state, account, asset.symbol, wanted)
+            return means.not_enough(state, account, asset.symbol, wanted)
     if _uncovered(account, new):
-        return checks.invalid("all short legs must be covered within the order")
+        return invalid("all short legs must be covered within the order")
     cost = (new.quantity or ZERO) * _strategy_cost(state, new, assets)
-    return checks.affordable(state, account, AssetClass.OPTION, cost)
+    return means.affordable(state, account, AssetClass.OPTION, cost)
 
 
 def _uncovered(account: Account, new: NewOrder) -> bool:

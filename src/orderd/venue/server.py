@@ -200,12 +200,12 @@ async def _hang_up(socket: web.WebSocketResponse, request: web.Request, code: in
     if code:
         await socket.close(code=code)
     elif request.transport is not None:
-        cast("asyncio.Transport", request.transport).abort()
+        request.transport.abort()
 
 
 def _cut(request: web.Request, data: bytes) -> None:
     """Send these bytes of an answer and end the connection. The answer made afterwards goes nowhere."""
-    transport = cast("asyncio.Transport | None", request.transport)
+    transport = request.transport
     if transport is None:
         return
     if data:

@@ -6,18 +6,20 @@ import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from orderd.venue.accounts import Account
 from orderd.venue.assets import Asset, Assets
 from orderd.venue.book import Book
 from orderd.venue.ledger import Ledger
 from orderd.venue.money import ZERO
-from orderd.venue.orders import Event, EventKind, Execution, Order, PositionIntent
+from orderd.venue.orders import Event, EventKind, Execution, Order
 from orderd.venue.quotes import Quote, Quotes
 from orderd.venue.sessions import Phase, Sessions
+
+if TYPE_CHECKING:
+    from orderd.venue.accounts import Account
 
 ULID_DIGITS: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 ULID_LENGTH: Final = 26
@@ -177,8 +179,3 @@ class State:
     def _held(self, account_id: str, symbol: str) -> Decimal:
         account = self.accounts.get(account_id)
         return account.held(symbol) if account else ZERO
-
-
-def opens(intent: PositionIntent | None) -> bool:
-    """Whether an order with this intent opens a position."""
-    return intent in {PositionIntent.BUY_TO_OPEN, PositionIntent.SELL_TO_OPEN}

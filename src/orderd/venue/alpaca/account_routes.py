@@ -26,9 +26,12 @@ from orderd.venue.orders import (
 from orderd.venue.sessions import NEW_YORK
 
 TRADE_TYPES: Final = frozenset({"FILL"})
-OTHER_TYPES: Final = frozenset(
-    ["TRANS", "MISC", "ACATC", "ACATS", "CFEE", "CSD", "CSW", "DIV", "DIVCGL", "DIVCGS", "DIVFEE", "DIVFT", "DIVNRA", "DIVROC", "DIVTW", "DIVTXEX", "FEE", "FOPT", "INT", "INTNRA", "INTTW", "JNL", "JNLC", "JNLS", "MA", "NC", "OCT", "OPASN", "OPCA", "OPCSH", "OPEXC", "OPEXP", "OPTRD", "OPXRC", "PTC", "PTR", "REORG", "SPIN", "SPLIT", "VOF", "WH"]
-)
+_OTHER_WORDS = """
+    TRANS MISC ACATC ACATS CFEE CSD CSW DIV DIVCGL DIVCGS DIVFEE DIVFT DIVNRA DIVROC DIVTW DIVTXEX FEE FOPT
+    INT INTNRA INTTW JNL JNLC JNLS MA NC OCT OPASN OPCA OPCSH OPEXC OPEXP OPTRD OPXRC PTC PTR REORG SPIN SPLIT
+    VOF WH
+"""
+OTHER_TYPES: Final = frozenset(_OTHER_WORDS.split())
 MOST_ACTIVITIES: Final = 100
 
 
@@ -75,10 +78,8 @@ def activities(call: Call) -> Answer:
 
 
 def _wanted_types(call: Call) -> frozenset[str]:
-    if call.parts:
-        wanted = frozenset({call.parts[0].upper()})
-    else:
-        wanted = parse_request.names(call.query, "activity_types")
+    named = parse_request.names(call.query, "activity_types")
+    wanted = frozenset({call.parts[0].upper()}) if call.parts else named
     category = call.query.get("category", "")
     if wanted and category and not call.parts:
         raise Problem(MALFORMED[0], "activity_types and category exclude each other", MALFORMED[1])

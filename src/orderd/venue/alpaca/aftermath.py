@@ -84,7 +84,8 @@ def _overfill(venue: Venue, order_id: str, fault: Fault) -> None:
 
 def distort(said: object, faults: Faulted) -> None:
     """Change the echo of an order: wrong fields, or a status that nobody knows."""
-    for row in cast("list[Any]", said) if isinstance(said, list) else [said]:
+    rows = cast("list[object]", said) if isinstance(said, list) else [said]
+    for row in rows:
         if not isinstance(row, dict) or "status" not in row:
             continue
         shown = cast("dict[str, Any]", row)

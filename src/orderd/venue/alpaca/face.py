@@ -180,10 +180,13 @@ class AlpacaFace:
         if (held := faults.get(FaultKind.HOLD_ANSWER)) is not None:
             barrier = held.barrier or f"held-{held.fault_id}-{len(self.venue.faults.fired)}"
             if not held.barrier:
-                release = partial(self.venue.faults.barriers.release, barrier)
+                release = partial(self._release, barrier)
                 self.venue.state.after(timedelta(milliseconds=held.delay_ms), release)
             return msgspec.structs.replace(reply, disposition=Disposition.HOLD, barrier=barrier)
         return reply
+
+    def _release(self, barrier: str) -> None:
+        self.venue.faults.barriers.release(barrier)
 
     def _error(self, fault: Fault, limits: Mapping[str, str]) -> Reply:
         match fault.body:
@@ -199,7 +202,7 @@ class AlpacaFace:
                     said = {"code": fault.status * 100_000, "message": "internal server error occurred"}
                 return self._reply(fault.status, said, limits)
 
-    def _reply(self, status: int, said: Any, limits: Mapping[str, str]) -> Reply:
+    def _reply(self, status: int, said: object, limits: Mapping[str, str]) -> Reply:
         headers = {"Content-Type": JSON, **limits, "X-Request-ID": self.venue.state.new_id().replace("-", "")}
         body = b"" if said is None else msgspec.json.encode(said)
         return Reply(status=status, headers=headers, body=body)

@@ -2,7 +2,7 @@
 
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from orderd.venue.alpaca import parse_request, render
 from orderd.venue.alpaca.call import Answer, Call
@@ -129,7 +129,7 @@ def _is_wanted(call: Call, contract: Contract) -> bool:
     )
 
 
-def _shown(call: Call, contract: Contract) -> Any | None:
+def _shown(call: Call, contract: Contract) -> render.Json | None:
     state = call.venue.state
     option: Asset | None = state.assets.find(option_symbol(contract))
     share = state.assets.find(contract.underlying)

@@ -11,7 +11,7 @@ from orderd.venue.orders import COMPLEX, Order, OrderClass, Refused
 DEFAULT_PAGE, MOST_ON_PAGE = 50, 500
 
 
-def _family(call: Call, order: Order) -> Any:
+def _family(call: Call, order: Order) -> render.Json:
     return render.family_json(order, call.venue.state.book.legs(order))
 
 
@@ -49,7 +49,7 @@ def get_by_client_id(call: Call) -> Answer:
     return 200, _shown(call, order, is_nested=call.flag("nested"))
 
 
-def _shown(call: Call, order: Order, *, is_nested: bool) -> Any:
+def _shown(call: Call, order: Order, *, is_nested: bool) -> render.Json:
     if is_nested or order.order_class is OrderClass.MLEG:
         return _family(call, order)
     return render.order_json(order)

@@ -152,9 +152,9 @@ def _symbol(body: Body) -> str:
 
 
 def _legs(body: Body) -> tuple[NewLeg, ...]:
-    legs = body.get("legs")
+    legs: object = body.get("legs")
     if not isinstance(legs, list) or not all(isinstance(leg, dict) for leg in cast("list[object]", legs)):
-        raise _wrong("legs", legs)
+        raise _wrong("legs", "an array of objects is needed")
     return tuple(_leg(leg) for leg in cast("list[Body]", legs))
 
 

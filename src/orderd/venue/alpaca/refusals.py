@@ -9,10 +9,10 @@ from orderd.venue.orders import Reason, Refused
 class Problem(Exception):
     """A request that cannot be read or routed. Carries the answer."""
 
-    def __init__(self, status: int, message: str, code: int | None = None, **extras: Any) -> None:
+    def __init__(self, status: int, message: str, code: int | None = None) -> None:
         super().__init__(message)
         self.status = status
-        self.body: dict[str, Any] = {"message": message, **extras}
+        self.body: dict[str, Any] = {"message": message}
         if code is not None:
             self.body["code"] = code
 
@@ -31,7 +31,7 @@ def _stock(message: str) -> _Word:
 
 
 def _of(template: str) -> _Word:
-    return lambda details: template.format_map(details)
+    return template.format_map
 
 
 def _opposite(details: _Details) -> str:
