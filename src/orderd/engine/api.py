@@ -6,9 +6,10 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
+from orderd.core.facts import View
 from orderd.core.order import Mode, Order, OrderIntent, OrderState, TimeInForce
 from orderd.core.values import Reason, Value
-from orderd.ports import BrokerAccount, Entry, Journal, View
+from orderd.ports import BrokerAccount, Entry, Journal
 
 
 class Wait(StrEnum):

@@ -1,0 +1,153 @@
+"""One configured account: its broker, its policy, and what is known of both right now."""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from orderd.core.facts import Fact
+from orderd.core.order import EventSource, Mode, Order
+from orderd.core.values import AccountId, OrderId
+from orderd.engine.blotter import Blotter
+from orderd.engine.intake import Intake
+from orderd.ports import Broker, Clock, Ids, Journal, RawPayload
+from orderd.risk.limits import Limits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """How this account is traded. Durations in seconds."""
+
+    mode: Mode
+    limits: Limits
+    reconcile_interval_s: float = 30
+    submit_timeout_s: float = 10
+    settle_s: float = 5
+    send_within_s: float = 60
+    parallel_submits: int = 4
+    queue_limit: int = 10_000
+    """Orders written down and not sent yet, beyond which submits are refused."""
+
+
+class Tasks:
+    """The account's tasks, born in the engine's TaskGroup: a failing one ends the process with its reason."""
+
+    def __init__(self, group: asyncio.TaskGroup) -> None:
+        """Tasks are born in `group`."""
+        self._group = group
+        self._named: dict[tuple[str, ...], asyncio.Task[None]] = {}
+
+    def start(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
+        """Run to its end, whoever asked."""
+        self.hold(coroutine, name)
+
+    def hold(self, coroutine: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
+        """Run, and keep the task to end it early."""
+        return self._group.create_task(coroutine, name=name)
+
+    def start_once(self, coroutine: Coroutine[Any, Any, None], *name: str) -> None:
+        """Run unless one of that name is running already."""
+        running = self._named.get(name)
+        if running is not None and not running.done():
+            coroutine.close()
+            return
+        task = self.hold(coroutine, ":".join(name))
+        self._named[name] = task
+        task.add_done_callback(lambda done: self._named.pop(name, None) if self._named.get(name) is done else None)
+
+
+@dataclass(kw_only=True)
+class Account:
+    """What every worker of the account shares. Only the fields below the line change."""
+
+    account_id: AccountId
+    broker: Broker
+    policy: Policy
+    journal: Journal
+    blotter: Blotter
+    intake: Intake
+    clock: Clock
+    ids: Ids
+    tasks: Tasks
+    # ---- what changes
+    is_recovered: bool = False
+    is_stopping: bool = False
+    halt_reason: str = ""
+    stream_connected: bool = False
+    stream_changed_time: datetime | None = None
+    reconciled_time: datetime | None = None
+    reconciled_ns: int | None = None
+    number: str = ""
+    blocked_symbols: set[str] = field(default_factory=set)
+    reconcile_wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    resumed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    replaces_to_send: set[OrderId] = field(default_factory=set)
+    """Replaces recorded by this process whose PATCH has not gone out yet."""
+    born_ns: dict[OrderId, int] = field(default_factory=dict)
+    """Monotonic time of each unsent intent, so that a jumping wall clock makes nothing stale."""
+
+    def age_s(self, order: Order) -> float:
+        """Seconds since the intent was written down, by the monotonic clock where this process saw it."""
+        born = self.born_ns.get(order.order_id)
+        if born is not None:
+            return (self.clock.monotonic_ns() - born) / 1e9
+        return max((self.clock.now() - order.created_time).total_seconds(), 0)
+
+    def is_too_old(self, order: Order, *, ahead_s: float = 0) -> bool:
+        """Whether it may no longer be sent (`ahead_s` seconds from now)."""
+        valid_until = order.intent.valid_until_time
+        if valid_until is not None:
+            return self.clock.now() + timedelta(seconds=ahead_s) > valid_until
+        return self.age_s(order) + ahead_s > self.policy.send_within_s
+
+    def limit_text(self, order: Order) -> str:
+        """Why an order is too old, for people."""
+        valid_until = order.intent.valid_until_time
+        if valid_until is not None:
+            return f"not handed to the broker by {valid_until.isoformat()}"
+        return f"not handed to the broker within {self.policy.send_within_s:g} s"
+
+    def open_count(self) -> int:
+        """How many orders of this account have no end."""
+        return self.blotter.count(self.account_id)
+
+    def may_send(self) -> bool:
+        """Whether entries may leave now."""
+        return self.is_recovered and not self.is_stopping and not self.halt_reason
+
+    def raw(self, broker_order_id: str, kind: str, body: bytes) -> tuple[RawPayload, ...]:
+        """The broker's own bytes as a row beside the event; none for an empty body."""
+        if not body:
+            return ()
+        return (
+            RawPayload(
+                account_id=self.account_id,
+                broker_order_id=broker_order_id,
+                kind=kind,
+                body=body,
+                recorded_time=self.clock.now(),
+            ),
+        )
+
+    async def take(self, order: Order, fact: Fact, raw: tuple[RawPayload, ...] = ()) -> Order:
+        """Bring a fact in and return the order after its commit."""
+        return (await self.intake.take(order.order_id, fact, raw)).order
+
+    def legs(self, order: Order) -> list[Order]:
+        """The legs of a complex order, in leg order."""
+        legs = (self.blotter.get(leg_id) for leg_id in order.leg_order_ids)
+        return [leg for leg in legs if leg is not None]
+
+    async def take_with_legs(self, order: Order, fact: Fact, raw: tuple[RawPayload, ...] = ()) -> Order:
+        """Bring in a fact about the whole submission: its legs first, so that the parent's state vouches for them."""
+        for leg in self.legs(order):
+            await self.intake.take(leg.order_id, fact)
+        return await self.take(order, fact, raw)
+
+
+ENGINE = EventSource.ENGINE
+REPLY = EventSource.BROKER_REPLY
+STREAM = EventSource.BROKER_STREAM
+RECONCILER = EventSource.RECONCILER

@@ -1,0 +1,123 @@
+"""The orders the engine works with: every open one in memory, ended ones for a while, the rest from the journal.
+
+Rule: only committed orders stand here. Waiters are told after the commit, in the order of commits.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+
+from orderd.core.order import Order
+from orderd.core.values import OrderId
+from orderd.ports import Journal
+
+KEEP_ENDED = 2_000
+"""Ended orders kept in memory for late words; older ones are loaded from the journal."""
+
+Watcher = Callable[[Order], None]
+
+
+class Blotter:
+    """The list to look orders up in, by any of their ids."""
+
+    def __init__(self, journal: Journal) -> None:
+        """Start empty; recovery fills it with the open orders."""
+        self._journal = journal
+        self._open: dict[OrderId, Order] = {}
+        self._ended: OrderedDict[OrderId, Order] = OrderedDict()
+        self._by_broker_id: dict[tuple[str, str], OrderId] = {}
+        self._waiters: dict[OrderId, list[tuple[Callable[[Order], bool], asyncio.Future[Order]]]] = {}
+        self._watchers: list[Watcher] = []
+        self._counts: dict[str, int] = {}
+
+    def watch(self, watcher: Watcher) -> None:
+        """Call back after each committed change of an order."""
+        self._watchers.append(watcher)
+
+    def get(self, order_id: OrderId) -> Order | None:
+        """The order as of its last commit."""
+        return self._open.get(order_id) or self._ended.get(order_id) or self._journal.load(order_id)
+
+    def open(self, account_id: str) -> list[Order]:
+        """The account's open orders, oldest first."""
+        return [order for order in self._open.values() if order.intent.account_id == account_id]
+
+    def count(self, account_id: str) -> int:
+        """How many orders of the account are open."""
+        return self._counts.get(account_id, 0)
+
+    def all_open(self) -> Iterator[Order]:
+        """Every open order."""
+        return iter(list(self._open.values()))
+
+    def __len__(self) -> int:
+        """How many orders are open."""
+        return len(self._open)
+
+    def by_broker_id(self, account_id: str, broker_order_id: str) -> OrderId | None:
+        """The order whose chain has this broker id."""
+        known = self._by_broker_id.get((account_id, broker_order_id))
+        return known or self._journal.find_broker_order(account_id, broker_order_id)
+
+    def by_key(self, account_id: str, client_order_id: str) -> OrderId | None:
+        """The order submitted with this key."""
+        return self._journal.find_key(account_id, client_order_id)
+
+    def load(self, order: Order) -> None:
+        """Take in an order at recovery: nobody waits for it yet."""
+        self._put(order)
+
+    def apply(self, order: Order) -> None:
+        """Take in an order after its commit and tell whoever waits."""
+        self._put(order)
+        for watcher in self._watchers:
+            watcher(order)
+        waiting = self._waiters.get(order.order_id)
+        if not waiting:
+            return
+        still = []
+        for predicate, future in waiting:
+            if future.done():
+                continue
+            if predicate(order):
+                future.set_result(order)
+            else:
+                still.append((predicate, future))
+        if still:
+            self._waiters[order.order_id] = still
+        else:
+            del self._waiters[order.order_id]
+
+    async def wait(self, order: Order, predicate: Callable[[Order], bool], timeout_s: float) -> Order:
+        """The order once the predicate holds, or as it stands when the time is up. Never raises for the time."""
+        current = self.get(order.order_id) or order
+        if predicate(current) or timeout_s <= 0:
+            return current
+        future: asyncio.Future[Order] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(order.order_id, []).append((predicate, future))
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await future
+        except TimeoutError:
+            return self.get(order.order_id) or order
+        finally:
+            future.cancel()
+
+    def _put(self, order: Order) -> None:
+        was_open = order.order_id in self._open
+        if was_open is not order.is_open:
+            account_id = order.intent.account_id
+            self._counts[account_id] = self._counts.get(account_id, 0) + (-1 if was_open else 1)
+        if order.is_open:
+            self._open[order.order_id] = order
+            self._ended.pop(order.order_id, None)
+        else:
+            self._open.pop(order.order_id, None)
+            self._ended[order.order_id] = order
+            self._ended.move_to_end(order.order_id)
+            if len(self._ended) > KEEP_ENDED:
+                _, dropped = self._ended.popitem(last=False)
+                for link in dropped.links:
+                    self._by_broker_id.pop((dropped.intent.account_id, link.broker_order_id), None)
+        for link in order.links:
+            self._by_broker_id[order.intent.account_id, link.broker_order_id] = order.order_id

@@ -1,0 +1,78 @@
+"""What a verdict asks for after its commit: reads that the record alone cannot do without, and discrepancies."""
+
+import structlog
+
+from orderd.core.order import Order
+from orderd.core.settle import missing
+from orderd.core.values import BrokerOrderId, OrderId
+from orderd.core.verdicts import NeedKind, Verdict
+from orderd.engine.account import ENGINE, Account
+from orderd.engine.amend import Amender
+from orderd.engine.discrepancies import Discrepancies
+from orderd.engine.router import Router
+from orderd.ports import BrokerError
+
+log = structlog.get_logger("orderd.followup")
+
+READ_PAUSES_S = (0.0, 0.5, 2.0)
+EXECUTION_PAUSES_S = (0.1, 0.4, 1.0, 1.5, 2.0)
+"""Within 5 s the executions behind a cumulative figure are fetched; only then is the rest inferred."""
+
+
+class FollowUp:
+    """Acts on one account's verdicts."""
+
+    def __init__(self, account: Account, router: Router, amender: Amender, discrepancies: Discrepancies) -> None:
+        """Reads go through the amender's reader, findings to the discrepancies."""
+        self._account = account
+        self._router = router
+        self._amender = amender
+        self._discrepancies = discrepancies
+
+    def act(self, order: Order, verdict: Verdict) -> None:
+        """Start what the verdict asks for."""
+        tasks = self._account.tasks
+        if self._account.is_stopping:
+            return
+        for need in verdict.needs:
+            broker_order_id = BrokerOrderId(need.broker_order_id)
+            if not broker_order_id:
+                continue
+            if need.kind is NeedKind.EXECUTIONS:
+                tasks.start_once(
+                    self._executions(order.order_id, broker_order_id), "executions", order.order_id, broker_order_id
+                )
+            else:
+                tasks.start_once(self._read(broker_order_id), "read", broker_order_id)
+        for finding in verdict.findings:
+            tasks.start(self._discrepancies.found(order, finding), f"finding:{order.order_id}")
+
+    async def _read(self, broker_order_id: BrokerOrderId) -> None:
+        for pause_s in READ_PAUSES_S:
+            if pause_s:
+                await self._account.clock.sleep(pause_s)
+            if self._account.is_stopping or await self._amender.read(broker_order_id):
+                return
+        log.warning("read_failed", account_id=self._account.account_id, broker_order_id=broker_order_id)
+
+    def _is_missing(self, order_id: OrderId, broker_order_id: BrokerOrderId) -> bool:
+        order = self._account.blotter.get(order_id)
+        link = order.link(broker_order_id) if order is not None else None
+        return order is not None and link is not None and missing(order, link)
+
+    async def _executions(self, order_id: OrderId, broker_order_id: BrokerOrderId) -> None:
+        """Fetch the executions the broker's cumulative figure is about; the stream usually brings them first."""
+        account = self._account
+        for pause_s in EXECUTION_PAUSES_S:
+            await account.clock.sleep(pause_s)
+            if account.is_stopping or not self._is_missing(order_id, broker_order_id):
+                return
+            try:
+                executions = await account.broker.executions_of(broker_order_id)
+            except BrokerError as error:
+                log.warning("executions_unread", order_id=order_id, error=str(error))
+                continue
+            for execution in executions:
+                await self._router.execution(execution, ENGINE)
+        if self._is_missing(order_id, broker_order_id):
+            await self._amender.read(broker_order_id, may_infer=True)

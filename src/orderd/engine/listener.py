@@ -1,0 +1,58 @@
+"""The fill listener: everything the broker's stream says, in its order, for as long as the process lives."""
+
+import structlog
+
+from orderd.core.values import AccountId
+from orderd.engine.account import Account
+from orderd.engine.router import Router
+from orderd.ports import BrokerReport, Clock, RawPayload, StreamDown, StreamUp, Unreadable, Update
+
+log = structlog.get_logger("orderd.listener")
+
+
+class Listener:
+    """Follows one account's stream."""
+
+    def __init__(self, account: Account, router: Router) -> None:
+        """Reports go to the router."""
+        self._account = account
+        self._router = router
+
+    async def run(self) -> None:
+        """Until the broker is closed. Anything may have been missed before each StreamUp: a reconciliation follows."""
+        async for update in self._account.broker.updates():
+            await self._heard(update)
+
+    async def _heard(self, update: Update) -> None:
+        account = self._account
+        match update:
+            case BrokerReport():
+                await self._router.report(update)
+            case StreamUp():
+                self._set_connected(connected=True)
+                log.info("stream_up", account_id=account.account_id)
+                account.reconcile_wanted.set()
+            case StreamDown():
+                self._set_connected(connected=False)
+                log.warning("stream_down", account_id=account.account_id, message=update.message)
+            case Unreadable():
+                log.warning("stream_unreadable", account_id=account.account_id, message=update.message)
+                await account.journal.keep_raw(quarantined(account.account_id, update, account.clock))
+                account.reconcile_wanted.set()
+
+    def _set_connected(self, *, connected: bool) -> None:
+        if self._account.stream_connected is not connected:
+            self._account.stream_connected = connected
+            self._account.stream_changed_time = self._account.clock.now()
+
+
+def quarantined(account_id: AccountId, update: Unreadable, clock: Clock) -> RawPayload:
+    """A message nobody could read, kept as it came."""
+    return RawPayload(
+        account_id=account_id,
+        broker_order_id="",
+        kind=f"unreadable: {update.message}"[:200],
+        body=update.raw,
+        recorded_time=clock.now(),
+        is_quarantined=True,
+    )

@@ -1,0 +1,282 @@
+"""The reconciler: fetch the broker's lists, compare (pure), bring in what differs. Recovery is its first run.
+
+A failed or partial read is no snapshot: nothing is compared, nothing concluded, and the age of the last full
+reconciliation keeps growing for everyone to see.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+import structlog
+
+from orderd.core.facts import Execution, OutcomeLost, View
+from orderd.core.order import Order, OrderState
+from orderd.core.reconcile import Plan, plan
+from orderd.core.values import OrderId, Value
+from orderd.engine.account import ENGINE, RECONCILER, Account
+from orderd.engine.amend import Amender
+from orderd.engine.api import ReconcileProgress, ReconcileStage
+from orderd.engine.discrepancies import Discrepancies
+from orderd.engine.resolver import Resolver
+from orderd.engine.router import Router
+from orderd.ports import BrokerError, Found
+
+log = structlog.get_logger("orderd.reconciler")
+
+OVERLAP = timedelta(minutes=10)
+FIRST_REACH = timedelta(days=1)
+RETRY_S = (0.5, 1.0, 2.0, 5.0, 10.0, 15.0)
+GRACE_S = 2.0
+"""An order answered this recently may not be in the broker's lists yet."""
+
+
+class Snapshot(Value, frozen=True, kw_only=True):
+    """Everything that was read from the broker for one comparison."""
+
+    orders: tuple[Order, ...]
+    in_flight: frozenset[OrderId]
+    seen_open: tuple[Found, ...]
+    seen_since: tuple[Found, ...]
+    executions: tuple[Execution, ...]
+    asked_ns: int
+    asked_time: datetime
+
+
+class Reconciler:
+    """Compares one account with its broker, at intervals and when asked."""
+
+    def __init__(
+        self, account: Account, router: Router, resolver: Resolver, amender: Amender, discrepancies: Discrepancies
+    ) -> None:
+        """Facts go through the router and the intake like everybody's."""
+        self._account = account
+        self._router = router
+        self._resolver = resolver
+        self._amender = amender
+        self._discrepancies = discrepancies
+        self._lock = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Reconcile until the process ends. The first full run opens the account for submits."""
+        failures = 0
+        while not self._account.is_stopping:
+            self._account.reconcile_wanted.clear()
+            done = False
+            async for progress in self.reconcile():
+                done = progress.stage is ReconcileStage.DONE
+            failures = 0 if done else failures + 1
+            pause_s = self._account.policy.reconcile_interval_s
+            if not done:
+                pause_s = min(RETRY_S[min(failures, len(RETRY_S)) - 1], pause_s)
+            await self._pause(pause_s)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait for the interval, or until somebody wants a run now."""
+        sleeper = asyncio.ensure_future(self._account.clock.sleep(seconds))
+        bell = asyncio.ensure_future(self._account.reconcile_wanted.wait())
+        sleeper.add_done_callback(lambda _: bell.cancel())
+        bell.add_done_callback(lambda _: sleeper.cancel())
+        try:
+            await asyncio.gather(sleeper, bell, return_exceptions=True)
+        finally:
+            sleeper.cancel()
+            bell.cancel()
+
+    async def reconcile(self) -> AsyncIterator[ReconcileProgress]:
+        """One full run, told as it goes. Runs of one account never overlap."""
+        account = self._account
+        async with self._lock:
+            yield self._progress(ReconcileStage.STARTED)
+            try:
+                await self._check_account()
+                seen = await self._fetch()
+            except BrokerError as error:
+                log.warning("reconcile_failed", account_id=account.account_id, error=str(error))
+                yield self._progress(ReconcileStage.FAILED, message=str(error))
+                return
+            counted = self._progress(
+                ReconcileStage.FETCHED, broker_orders=len(seen.seen_open), local_orders=len(seen.orders)
+            )
+            yield counted
+            before = account.journal.head
+            imported = await self._apply(seen)
+            await account.journal.set_mark(self._mark, seen.asked_time.isoformat())
+            account.reconciled_time = account.clock.now()
+            account.reconciled_ns = account.clock.monotonic_ns()
+            if not account.is_recovered:
+                await self._recover()
+            yield msgspec.structs.replace(
+                counted,
+                stage=ReconcileStage.DONE,
+                orders_changed=account.journal.head - before,
+                orders_imported=imported,
+            )
+
+    @property
+    def _mark(self) -> str:
+        return f"reconciled:{self._account.account_id}"
+
+    def _progress(
+        self, stage: ReconcileStage, *, message: str = "", broker_orders: int = 0, local_orders: int = 0
+    ) -> ReconcileProgress:
+        return ReconcileProgress(
+            stage=stage,
+            account_id=self._account.account_id,
+            message=message,
+            broker_orders=broker_orders,
+            local_orders=local_orders,
+        )
+
+    # -------------------------------------------------------------------------------------------------------- fetch
+
+    async def _check_account(self) -> None:
+        """A changed account number (another key, a paper reset) halts: these are not the orders we know."""
+        account = self._account
+        figures = await account.broker.account()
+        mark = f"account_number:{account.account_id}"
+        known = await account.journal.mark(mark)
+        if known is None:
+            await account.journal.set_mark(mark, figures.number)
+        elif known != figures.number:
+            await self._discrepancies.open_about(
+                "ACCOUNT_CHANGED",
+                account.account_id,
+                expected="the account number seen first",
+                observed="another account number",
+            )
+        account.number = figures.number
+
+    async def _since(self) -> datetime:
+        """Orders closed since the last full reconciliation, and ten minutes more."""
+        mark = await self._account.journal.mark(self._mark)
+        if mark is not None:
+            return datetime.fromisoformat(mark) - OVERLAP
+        oldest = min((order.created_time for order in self._local()), default=self._account.clock.now())
+        return min(oldest, self._account.clock.now()) - FIRST_REACH
+
+    def _local(self) -> list[Order]:
+        return self._account.blotter.open(self._account.account_id)
+
+    async def _fetch(self) -> Snapshot:
+        account = self._account
+        asked_ns, asked_time = account.clock.monotonic_ns(), account.clock.now()
+        orders = self._local()
+        in_flight = frozenset(order.order_id for order in orders if self._is_in_flight(order, asked_ns))
+        since = await self._since()
+        seen_open = tuple(await account.broker.open_orders())
+        seen_since = tuple(await account.broker.orders_since(since))
+        executions = tuple(await account.broker.executions_since(since))
+        return Snapshot(
+            orders=tuple(orders),
+            in_flight=in_flight,
+            seen_open=seen_open,
+            seen_since=seen_since,
+            executions=executions,
+            asked_ns=asked_ns,
+            asked_time=asked_time,
+        )
+
+    def _is_in_flight(self, order: Order, asked_ns: int) -> bool:
+        if not order.links:
+            return self._account.is_recovered
+        return asked_ns - order.heard_ns < GRACE_S * 1e9
+
+    # -------------------------------------------------------------------------------------------------------- apply
+
+    async def _apply(self, seen: Snapshot) -> int:
+        account = self._account
+        found = {f.view.broker_order_id: f for f in (*seen.seen_open, *seen.seen_since)}
+        orders = self._with_named(seen)
+        first = self._plan(seen, orders)
+        if first.is_mass_disappearance:
+            await self._discrepancies.open_about(
+                "MASS_DISAPPEARANCE",
+                account.account_id,
+                expected=f"{len(seen.orders)} open orders",
+                observed="none at the broker",
+            )
+            return 0
+        await self._take(first)
+        imported = 0
+        for view in first.externals:
+            kept = found.get(view.broker_order_id)
+            raw = account.raw(view.broker_order_id, "list", kept.raw if kept else b"")
+            if await self._router.view(view, RECONCILER, raw) is not None:
+                imported += 1
+        if first.externals:
+            await self._take(self._plan(seen, self._with_named(seen)))
+        for broker_order_id in first.reads:
+            await self._amender.read(broker_order_id)
+        await self._look_up(first.lookups)
+        return imported
+
+    def _with_named(self, seen: Snapshot) -> list[Order]:
+        """Our open orders, and every other order of ours that the lists name."""
+        orders = {order.order_id: self._account.blotter.get(order.order_id) or order for order in seen.orders}
+        views: list[View] = []
+        for found in (*seen.seen_open, *seen.seen_since):
+            views += [found.view, *found.view.legs]
+        ids = [self._router.match(view) for view in views]
+        ids += [
+            self._account.blotter.by_broker_id(self._account.account_id, e.broker_order_id) for e in seen.executions
+        ]
+        for order_id in ids:
+            if order_id is not None and order_id not in orders:
+                order = self._account.blotter.get(order_id)
+                if order is not None:
+                    orders[order_id] = order
+        return list(orders.values())
+
+    def _plan(self, seen: Snapshot, orders: Sequence[Order]) -> Plan:
+        return plan(
+            orders=orders,
+            seen_open=[f.view for f in seen.seen_open],
+            seen_since=[f.view for f in seen.seen_since],
+            executions=seen.executions,
+            asked_ns=seen.asked_ns,
+            at=self._account.clock.now(),
+            in_flight=seen.in_flight,
+        )
+
+    async def _take(self, planned: Plan) -> None:
+        for order_id, fact in planned.facts:
+            await self._account.intake.take(order_id, fact)
+        for order_id, finding in planned.findings:
+            order = self._account.blotter.get(order_id)
+            if order is not None:
+                await self._discrepancies.found(order, finding)
+
+    async def _look_up(self, order_ids: Sequence[OrderId]) -> None:
+        for order_id in order_ids:
+            order = self._account.blotter.get(order_id)
+            if order is not None and order.is_open and not order.links and self._account.is_recovered:
+                self._resolver.start(order)
+
+    # ------------------------------------------------------------------------------------------------------ recover
+
+    async def _recover(self) -> None:
+        """The end of the first run: orders whose outcome the last process did not learn are each looked up once."""
+        account = self._account
+        for order in self._unplaced():
+            lost = await mark_lost(account, order)
+            if isinstance(await self._resolver.look(lost), Found):
+                continue
+            if lost.state is OrderState.UNKNOWN:
+                self._resolver.start(lost)
+        account.is_recovered = True
+        account.resumed.set()
+        log.info("account_recovered", account_id=account.account_id, open_orders=len(self._local()))
+
+    def _unplaced(self) -> list[Order]:
+        return [order for order in self._local() if not order.links and order.parent_order_id is None]
+
+
+async def mark_lost(account: Account, order: Order) -> Order:
+    """A submit that a dead process was in the middle of: its outcome is not known."""
+    if order.state is not OrderState.SUBMITTED or order.links:
+        return order
+    message = "the process ended before the broker's answer was recorded"
+    fact = OutcomeLost(at=account.clock.now(), source=ENGINE, code="RESTARTED", message=message)
+    return await account.take_with_legs(order, fact)

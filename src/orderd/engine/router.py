@@ -1,0 +1,246 @@
+"""From a broker's report to the orders it is about.
+
+Matching, in this order: broker id (any of the chain), client id, the id a replace carried, leg of a known parent, and
+only then external: imported with the report that announced it, never dropped, never fatal.
+"""
+
+import asyncio
+from collections.abc import Iterator
+
+import structlog
+
+from orderd.core.facts import (
+    CancelDeclined,
+    Executed,
+    Execution,
+    ExecutionBusted,
+    ExecutionCorrected,
+    Fact,
+    ReplaceDeclined,
+    Reported,
+    View,
+)
+from orderd.core.imports import external_order
+from orderd.core.lifecycle import imported
+from orderd.core.matching import leg_of
+from orderd.core.order import EventSource, Order, OrderClass
+from orderd.core.values import ExecutionId, OrderId
+from orderd.engine.account import STREAM, Account
+from orderd.engine.intake import Taken
+from orderd.ports import Append, BrokerReport, Found, KeyTakenError, RawPayload, ReportKind
+
+log = structlog.get_logger("orderd.router")
+
+LOOKUP_TIMEOUT_S = 5.0
+
+
+class Router:
+    """Brings one account's broker words to its orders."""
+
+    def __init__(self, account: Account) -> None:
+        """Reports are matched within this account only."""
+        self._account = account
+        self._importing: dict[str, asyncio.Future[OrderId | None]] = {}
+
+    def match(self, view: View) -> OrderId | None:
+        """The order this view is about."""
+        account = self._account
+        blotter, account_id = account.blotter, account.account_id
+        known = blotter.by_broker_id(account_id, view.broker_order_id)
+        if known is None and view.client_order_id:
+            known = blotter.by_key(account_id, view.client_order_id) or self._by_replace_key(view.client_order_id)
+        if known is None and view.replaces:
+            known = blotter.by_broker_id(account_id, view.replaces)
+        return known
+
+    def _by_replace_key(self, client_order_id: str) -> OrderId | None:
+        if not client_order_id.startswith("r-"):
+            return None
+        for order in self._account.blotter.open(self._account.account_id):
+            if order.pending_replace is not None and order.pending_replace.client_order_id == client_order_id:
+                return order.order_id
+        return None
+
+    async def report(self, report: BrokerReport) -> None:
+        """Bring in one message of the stream."""
+        account = self._account
+        at, heard = account.clock.now(), account.clock.monotonic_ns()
+        view = report.view
+        if view is None:
+            for execution in report.executions:
+                await self.execution(execution, STREAM)
+            return
+        raw = account.raw(view.broker_order_id, report.event or report.kind, report.raw)
+        fact: Fact
+        match report.kind:
+            case ReportKind.BUST:
+                fact = ExecutionBusted(
+                    at=at,
+                    source=STREAM,
+                    heard_ns=heard,
+                    previous_execution_id=ExecutionId(report.previous_execution_id),
+                    execution_id=report.executions[0].execution_id or "" if report.executions else "",
+                    broker_time=report.broker_time,
+                )
+            case ReportKind.CORRECT if report.executions:
+                execution = report.executions[0]
+                fact = ExecutionCorrected(
+                    at=at,
+                    source=STREAM,
+                    heard_ns=heard,
+                    previous_execution_id=ExecutionId(report.previous_execution_id),
+                    execution_id=execution.execution_id or "",
+                    quantity=execution.quantity,
+                    price=execution.price,
+                    broker_time=report.broker_time,
+                )
+            case _:
+                await self._update(report, view, raw)
+                return
+        order_id = await self.match_or_import(view, STREAM)
+        if order_id is not None:
+            await account.intake.take(order_id, fact, raw)
+
+    async def _update(self, report: BrokerReport, view: View, raw: tuple[RawPayload, ...]) -> None:
+        own = tuple(e for e in report.executions if e.broker_order_id == view.broker_order_id)
+        order_id = await self.view(view, STREAM, raw, execution=own[0] if own else None, report=report)
+        for execution in report.executions:
+            if execution.broker_order_id != view.broker_order_id:
+                await self.execution(execution, STREAM)
+        if order_id is None or report.kind is ReportKind.UPDATE:
+            return
+        at, heard = self._account.clock.now(), self._account.clock.monotonic_ns()
+        code, text = view.reason_code or report.event, view.reason_text
+        if report.kind is ReportKind.CANCEL_REJECTED:
+            declined: Fact = CancelDeclined(at=at, source=STREAM, heard_ns=heard, code=code, message=text)
+        else:
+            declined = ReplaceDeclined(at=at, source=STREAM, heard_ns=heard, code=code, message=text)
+        await self._account.intake.take(order_id, declined)
+
+    async def view(
+        self,
+        view: View,
+        source: EventSource,
+        raw: tuple[RawPayload, ...] = (),
+        *,
+        execution: Execution | None = None,
+        report: BrokerReport | None = None,
+        may_infer: bool = False,
+    ) -> OrderId | None:
+        """Bring in a broker's description of an order and of its legs. Returns the order it was about."""
+        order_id = await self.match_or_import(view, source)
+        if order_id is None:
+            return None
+        await self._reported(order_id, view, source, raw, execution=execution, report=report, may_infer=may_infer)
+        parent = self._account.blotter.get(order_id)
+        for number, leg in enumerate(view.legs, start=1):
+            leg_id = self.match(leg)
+            if leg_id is None and parent is not None:
+                own = leg_of(leg, self._account.legs(parent))
+                leg_id = own.order_id if own is not None else None
+            if leg_id is not None:
+                await self._reported(leg_id, leg, source, (), may_infer=may_infer)
+            elif parent is not None:
+                await self._import(leg, source, parent=parent, leg_number=number)
+        return order_id
+
+    async def _reported(
+        self,
+        order_id: OrderId,
+        view: View,
+        source: EventSource,
+        raw: tuple[RawPayload, ...],
+        *,
+        execution: Execution | None = None,
+        report: BrokerReport | None = None,
+        may_infer: bool = False,
+    ) -> Taken:
+        fact = Reported(
+            at=self._account.clock.now(),
+            source=source,
+            heard_ns=self._account.clock.monotonic_ns(),
+            view=view,
+            execution=execution,
+            broker_time=report.broker_time if report else None,
+            may_infer=may_infer,
+        )
+        return await self._account.intake.take(order_id, fact, raw)
+
+    async def execution(self, execution: Execution, source: EventSource) -> bool:
+        """Bring in a listed execution. False when its broker order is not known: it must be read first."""
+        account = self._account
+        order_id = account.blotter.by_broker_id(account.account_id, execution.broker_order_id)
+        if order_id is None:
+            return False
+        at, heard = account.clock.now(), account.clock.monotonic_ns()
+        await account.intake.take(order_id, Executed(at=at, source=source, heard_ns=heard, execution=execution))
+        return True
+
+    async def match_or_import(self, view: View, source: EventSource) -> OrderId | None:
+        """The order a view is about, importing it when nothing here knows it."""
+        known = self.match(view)
+        if known is None and self._may_be_a_leg(view):
+            known = await self._after_parents(view)
+        if known is not None:
+            return known
+        return await self._import(view, source)
+
+    def _may_be_a_leg(self, view: View) -> bool:
+        return any(True for _ in self._unacknowledged(view))
+
+    def _unacknowledged(self, view: View) -> Iterator[Order]:
+        """Complex orders in this symbol whose legs have no broker ids yet."""
+        for order in self._account.blotter.open(self._account.account_id):
+            if order.links or order.parent_order_id is not None or order.intent.order_class is OrderClass.SIMPLE:
+                continue
+            if view.symbol in {order.intent.symbol, *(leg.symbol for leg in order.intent.legs)}:
+                yield order
+
+    async def _after_parents(self, view: View) -> OrderId | None:
+        """Read the parents first: one of them may name this as its leg."""
+        for parent in list(self._unacknowledged(view)):
+            found = await self._account.broker.find(parent.intent.client_order_id, timeout_s=LOOKUP_TIMEOUT_S)
+            if isinstance(found, Found):
+                await self.view(found.view, EventSource.BROKER_REPLY)
+        return self.match(view)
+
+    async def _import(
+        self, view: View, source: EventSource, *, parent: Order | None = None, leg_number: int = 0
+    ) -> OrderId | None:
+        """Write an order down that was not submitted through orderd; once, however many reports announce it."""
+        running = self._importing.get(view.broker_order_id)
+        if running is not None:
+            return await asyncio.shield(running)
+        future: asyncio.Future[OrderId | None] = asyncio.get_running_loop().create_future()
+        self._importing[view.broker_order_id] = future
+        try:
+            order_id = await self._write_external(view, source, parent, leg_number)
+            future.set_result(order_id)
+        except BaseException:
+            future.cancel()
+            raise
+        finally:
+            del self._importing[view.broker_order_id]
+        return order_id
+
+    async def _write_external(
+        self, view: View, source: EventSource, parent: Order | None, leg_number: int
+    ) -> OrderId | None:
+        account = self._account
+        order = external_order(
+            view,
+            order_id=OrderId(account.ids.new()),
+            account_id=account.account_id,
+            broker=account.broker.name,
+            mode=account.policy.mode,
+            at=account.clock.now(),
+            parent=parent,
+            leg_number=leg_number,
+        )
+        log.info("order_imported", account_id=account.account_id, broker_order_id=view.broker_order_id)
+        try:
+            recorded = await account.journal.append([Append(steps=(imported(order, source=source),))])
+        except KeyTakenError:
+            return self.match(view)
+        account.blotter.apply(recorded[0].order)
+        return recorded[0].order.order_id

@@ -1,0 +1,323 @@
+"""From an intent to a durable order: key, gate, append. Sending is the sender's, waiting is the caller's.
+
+One intent is one order, however often and however concurrently it is sent: the key joins calls in flight, then one
+point read, then the unique index as the net.
+"""
+
+import asyncio
+from decimal import Decimal
+
+import msgspec
+
+from orderd.core import keys
+from orderd.core.facts import DeniedByRisk, Sending
+from orderd.core.lifecycle import create, decide
+from orderd.core.order import (
+    AssetClass,
+    EventSource,
+    LegIntent,
+    Order,
+    OrderClass,
+    OrderIntent,
+    OrderRole,
+    OrderState,
+    OrderType,
+    PositionIntent,
+    Side,
+    Terms,
+)
+from orderd.core.turnstiles import Approved, Denied, Recorded
+from orderd.core.values import AccountId, ClientOrderId, OrderId, Reason
+from orderd.core.verdicts import Apply
+from orderd.engine.account import ENGINE, Account
+from orderd.engine.errors import EngineError, Kind
+from orderd.engine.sender import Sender
+from orderd.ports import Append, KeyTakenError
+from orderd.risk.gate import review
+from orderd.risk.limits import Exposure, TradingState
+
+OPTION_LENGTH = 15
+"""Length of the date, right and strike of a compact option symbol; what is before it is the root."""
+
+
+class Submitter:
+    """Writes one account's orders down, once each."""
+
+    def __init__(self, account: Account, sender: Sender, *, min_free_bytes: int) -> None:
+        """`min_free_bytes`: below this much free space submits are refused, everything else goes on."""
+        self._account = account
+        self._sender = sender
+        self._min_free_bytes = min_free_bytes
+        self._in_flight: dict[ClientOrderId, tuple[OrderIntent, asyncio.Future[Order]]] = {}
+
+    async def submit(self, intent: OrderIntent) -> tuple[Order, bool]:
+        """The durable order of this intent, and whether its key had been used before."""
+        flying = self._in_flight.get(intent.client_order_id)
+        if flying is not None:
+            self._same_content(flying[0], intent, "")
+            return await asyncio.shield(flying[1]), True
+        existing = self._account.journal.find_key(intent.account_id, intent.client_order_id)
+        if existing is not None:
+            return self._replay(existing, intent), True
+        self._admit()
+        return await self._write(intent)
+
+    # ------------------------------------------------------------------------------------------------------ the key
+
+    def _replay(self, order_id: OrderId, intent: OrderIntent) -> Order:
+        order = self._account.blotter.get(order_id)
+        if order is None:
+            raise LookupError(f"order {order_id} has a key and no row")
+        self._same_content(order.intent, intent, order_id)
+        return order
+
+    def _same_content(self, ours: OrderIntent, theirs: OrderIntent, order_id: str) -> None:
+        differing = keys.differences(ours, theirs)
+        if not differing:
+            return
+        raise EngineError(
+            Kind.ALREADY_EXISTS,
+            "CLIENT_ORDER_ID_REUSED",
+            f"client_order_id {ours.client_order_id} was used for an order that differs in {', '.join(differing)}",
+            metadata={
+                "client_order_id": ours.client_order_id,
+                "differing_fields": ",".join(differing),
+                "order_id": order_id,
+            },
+            subject=("orderd.Order", order_id or ours.client_order_id),
+        )
+
+    # ---------------------------------------------------------------------------------------------------- admission
+
+    def _admit(self) -> None:
+        """Refuse, recording nothing, for when the order came (never for what it is)."""
+        account = self._account
+        if account.is_stopping:
+            raise EngineError(Kind.UNAVAILABLE, "DRAINING", "the server is shutting down", retry_after_s=5)
+        if not account.is_recovered:
+            text = f"account {account.account_id} has not been reconciled with its broker yet"
+            meta = {"account_id": account.account_id}
+            raise EngineError(Kind.UNAVAILABLE, "ACCOUNT_RECOVERING", text, metadata=meta, retry_after_s=1)
+        if self._sender.queued >= account.policy.queue_limit:
+            text = f"{self._sender.queued} orders are waiting to be sent"
+            raise EngineError(Kind.EXHAUSTED, "QUEUE_FULL", text, retry_after_s=1)
+        if account.journal.free_bytes() < self._min_free_bytes:
+            text = f"less than {self._min_free_bytes} bytes are free where the journal grows"
+            raise EngineError(Kind.UNAVAILABLE, "DISK_LOW", text, retry_after_s=30)
+
+    def exposure(self, intent: OrderIntent, *, leave_out: int = 0) -> Exposure:
+        """What the account has at stake: committed, and on its way, without the `leave_out` orders being replaced."""
+        account = self._account
+        return Exposure(
+            trading_state=TradingState.HALTED if account.halt_reason else TradingState.ACTIVE,
+            open_orders=account.open_count() + len(self._in_flight) - leave_out,
+            multiplier=multiplier_of(intent),
+            blocked_symbols=frozenset(account.blocked_symbols),
+        )
+
+    def judge(self, intent: OrderIntent, *, leave_out: int = 0) -> Approved | Denied:
+        """Risk first, then the broker's own rules: what it cannot take is refused here, naming the rule."""
+        verdict = review(intent, self.exposure(intent, leave_out=leave_out), self._account.policy.limits)
+        if isinstance(verdict, Denied):
+            return verdict
+        complaint = self._account.broker.complaint(self.sketch(intent))
+        if complaint:
+            reason = Reason(code="BROKER_CANNOT_TAKE", message=complaint, origin=EventSource.RISK)
+            return Denied(intent=intent, reason=reason)
+        return verdict
+
+    # ------------------------------------------------------------------------------------------------------ writing
+
+    async def _write(self, intent: OrderIntent) -> tuple[Order, bool]:
+        """Check, reserve and hand to the writer without an await in between; wait for the commit outside."""
+        symbol = intent.symbol
+        verdict = self.judge(intent)
+        is_claimed = isinstance(verdict, Approved) and self._sender.claim(symbol)
+        appends = self._appends(intent, verdict, goes_out_now=is_claimed)
+        loop = asyncio.get_running_loop()
+        durable: asyncio.Future[Order] = loop.create_future()
+        durable.add_done_callback(_retrieved)
+        self._in_flight[intent.client_order_id] = (intent, durable)
+        commit = asyncio.ensure_future(self._account.journal.append(appends))
+        commit.add_done_callback(lambda done: self._written(intent, done, durable, is_claimed=is_claimed))
+        try:
+            return await asyncio.shield(durable), False
+        except KeyTakenError:
+            existing = self._account.journal.find_key(intent.account_id, intent.client_order_id)
+            if existing is None:
+                raise
+            return self._replay(existing, intent), True
+
+    def _written(
+        self,
+        intent: OrderIntent,
+        commit: "asyncio.Future[tuple[Recorded, ...]]",
+        durable: "asyncio.Future[Order]",
+        *,
+        is_claimed: bool,
+    ) -> None:
+        """After the commit, whoever is still waiting: tell the blotter, then the worker, then the callers."""
+        self._in_flight.pop(intent.client_order_id, None)
+        failure = asyncio.CancelledError() if commit.cancelled() else commit.exception()
+        if failure is not None:
+            if is_claimed:
+                self._sender.release(intent.symbol)
+            if not durable.done():
+                durable.set_exception(failure)
+            return
+        parent, *legs = commit.result()
+        account = self._account
+        account.born_ns[parent.order.order_id] = account.clock.monotonic_ns()
+        for recorded in (*legs, parent):
+            account.blotter.apply(recorded.order)
+        if is_claimed:
+            self._sender.send_claimed(parent, tuple(legs))
+        elif parent.order.state is OrderState.CREATED:
+            self._sender.enqueue(parent.order)
+        if not durable.done():
+            durable.set_result(parent.order)
+
+    def _appends(self, intent: OrderIntent, verdict: Approved | Denied, *, goes_out_now: bool) -> list[Append]:
+        orders = self._with_legs(intent)
+        return [self._append(order, verdict, goes_out_now=goes_out_now) for order in orders]
+
+    def _append(self, order: Order, verdict: Approved | Denied, *, goes_out_now: bool) -> Append:
+        first = create(order, source=EventSource.CLIENT)
+        at = order.created_time
+        fact: DeniedByRisk | Sending
+        if isinstance(verdict, Denied):
+            reason = verdict.reason
+            fact = DeniedByRisk(at=at, source=EventSource.RISK, code=reason.code, message=reason.message)
+        elif goes_out_now:
+            fact = Sending(at=at, source=ENGINE)
+        else:
+            return Append(steps=(first,))
+        judged = decide(first.after, fact)
+        if not isinstance(judged, Apply):
+            raise TypeError(f"a new order answered {judged}")
+        return Append(steps=(first, *judged.steps))
+
+    # ----------------------------------------------------------------------------------------------- building orders
+
+    def sketch(self, intent: OrderIntent) -> Order:
+        """The order as it would be written, with an id of its own: for judging, previews and writing alike."""
+        account = self._account
+        now = account.clock.now()
+        return Order(
+            order_id=OrderId(account.ids.new()),
+            intent=intent,
+            terms=intent.terms,
+            state=OrderState.CREATED,
+            broker=account.broker.name,
+            mode=account.policy.mode,
+            asset_class=asset_class_of(intent),
+            created_time=now,
+            updated_time=now,
+            underlying=underlying_of(intent.symbol),
+            multiplier=multiplier_of(intent),
+        )
+
+    def _with_legs(self, intent: OrderIntent) -> list[Order]:
+        """The parent and its legs, which have order ids from submission on."""
+        parent = self.sketch(intent)
+        legs = [self.sketch(leg) for leg in leg_intents(intent)]
+        if not legs:
+            return [parent]
+        numbered = [
+            msgspec.structs.replace(leg, parent_order_id=parent.order_id, leg_number=number)
+            for number, leg in enumerate(legs, start=1)
+        ]
+        return [msgspec.structs.replace(parent, leg_order_ids=tuple(leg.order_id for leg in numbered)), *numbered]
+
+
+def leg_intents(intent: OrderIntent) -> list[OrderIntent]:
+    """What each leg of a complex order asks for: option legs, or the protective orders of a bracket, OCO or OTO.
+
+    An OCO's take-profit is the parent itself (the broker's own shape), so only its stop is a leg.
+    """
+    if intent.order_class is OrderClass.MULTILEG:
+        return [_option_leg(intent, leg, number) for number, leg in enumerate(intent.legs, start=1)]
+    legs: list[tuple[OrderRole, Terms]] = []
+    base = Terms(type=OrderType.LIMIT, time_in_force=intent.terms.time_in_force, quantity=intent.terms.quantity)
+    if intent.take_profit is not None and intent.order_class is not OrderClass.OCO:
+        legs.append((OrderRole.TAKE_PROFIT, msgspec.structs.replace(base, limit_price=intent.take_profit)))
+    if intent.stop_loss is not None:
+        stop = intent.stop_loss
+        kind = OrderType.STOP if stop.limit_price is None else OrderType.STOP_LIMIT
+        terms = msgspec.structs.replace(base, type=kind, stop_price=stop.stop_price, limit_price=stop.limit_price)
+        legs.append((OrderRole.STOP_LOSS, terms))
+    side = intent.side if intent.order_class is OrderClass.OCO else _opposite(intent.side)
+    return [
+        _leg(intent, number, symbol=intent.symbol, side=side, terms=terms, role=role, position_intent=None)
+        for number, (role, terms) in enumerate(legs, start=1)
+    ]
+
+
+def _option_leg(intent: OrderIntent, leg: LegIntent, number: int) -> OrderIntent:
+    quantity = None if intent.terms.quantity is None else intent.terms.quantity * leg.ratio
+    terms = Terms(type=intent.terms.type, time_in_force=intent.terms.time_in_force, quantity=quantity)
+    return _leg(
+        intent,
+        number,
+        symbol=leg.symbol,
+        side=leg.side,
+        terms=terms,
+        role=intent.role,
+        position_intent=leg.position_intent,
+    )
+
+
+def _leg(
+    intent: OrderIntent,
+    number: int,
+    *,
+    symbol: str,
+    side: Side | None,
+    terms: Terms,
+    role: OrderRole | None,
+    position_intent: PositionIntent | None,
+) -> OrderIntent:
+    return msgspec.structs.replace(
+        intent,
+        client_order_id=keys.leg_key(intent.client_order_id, AccountId(intent.account_id), number),
+        symbol=symbol,
+        side=side,
+        terms=terms,
+        role=role,
+        position_intent=position_intent,
+        take_profit=None,
+        stop_loss=None,
+        legs=(),
+        reference_price=None,
+    )
+
+
+def _opposite(side: Side | None) -> Side | None:
+    if side is None:
+        return None
+    return Side.SELL if side is Side.BUY else Side.BUY
+
+
+def asset_class_of(intent: OrderIntent) -> AssetClass:
+    """By the canonical symbol: a slash is crypto, a date and strike an option."""
+    symbol = intent.symbol or (intent.legs[0].symbol if intent.legs else "")
+    if "/" in symbol:
+        return AssetClass.CRYPTO
+    return AssetClass.US_OPTION if underlying_of(symbol) else AssetClass.US_EQUITY
+
+
+def underlying_of(symbol: str) -> str:
+    """The root of a compact option symbol, empty for anything else."""
+    root, rest = symbol[:-OPTION_LENGTH], symbol[-OPTION_LENGTH:]
+    is_option = bool(root) and rest[:6].isdigit() and rest[6:7] in {"C", "P"} and rest[7:].isdigit()
+    return root if is_option else ""
+
+
+def multiplier_of(intent: OrderIntent) -> Decimal:
+    """Units per contract: 100 for standard options, 1 for everything else."""
+    return Decimal(100) if asset_class_of(intent) is AssetClass.US_OPTION else Decimal(1)
+
+
+def _retrieved(future: "asyncio.Future[Order]") -> None:
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,152 @@
+"""One account's workers, wired together."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from orderd.core.facts import View
+from orderd.core.order import ENDED, Order, OrderState, Phase
+from orderd.core.verdicts import Verdict
+from orderd.engine.account import Account
+from orderd.engine.amend import Amender
+from orderd.engine.api import PairedOrder
+from orderd.engine.discrepancies import Discrepancies
+from orderd.engine.errors import EngineError, Kind
+from orderd.engine.followup import FollowUp
+from orderd.engine.listener import Listener
+from orderd.engine.reconciler import Reconciler
+from orderd.engine.resolver import Resolver
+from orderd.engine.router import Router
+from orderd.engine.sender import Sender
+from orderd.engine.submit import Submitter
+from orderd.ports import BrokerError, Found
+
+if TYPE_CHECKING:
+    import asyncio
+
+log = structlog.get_logger("orderd.workers")
+
+RECENT = timedelta(days=1)
+DRAIN_CAP_S = 10.0
+
+
+class Workers:
+    """Everything that works for one account. One account never waits for another's broker."""
+
+    def __init__(self, account: Account, *, min_free_bytes: int) -> None:
+        """Wire the parts; nothing runs until `start`."""
+        self.account = account
+        self.router = Router(account)
+        self.discrepancies = Discrepancies(account)
+        self.resolver = Resolver(account, self.router)
+        self.sender = Sender(account, self.router, self.resolver)
+        self.amender = Amender(account, self.router, self.discrepancies)
+        self.submitter = Submitter(account, self.sender, min_free_bytes=min_free_bytes)
+        self.listener = Listener(account, self.router)
+        self.reconciler = Reconciler(account, self.router, self.resolver, self.amender, self.discrepancies)
+        self._follow_up = FollowUp(account, self.router, self.amender, self.discrepancies)
+        self._running: list[asyncio.Task[None]] = []
+
+    def aftermath(self, order: Order, verdict: Verdict) -> None:
+        """Act on what a verdict needs and found."""
+        self._follow_up.act(order, verdict)
+
+    def watch(self, order: Order) -> None:
+        """See each committed change of the account's orders."""
+        if not order.is_open or order.links:
+            self.account.born_ns.pop(order.order_id, None)
+        self.amender.watch(order)
+
+    async def start(self) -> None:
+        """Take up what the last process left, then listen and reconcile. Returns at once."""
+        account = self.account
+        await self.discrepancies.load()
+        self._running = [
+            account.tasks.hold(self.listener.run(), f"listener:{account.account_id}"),
+            account.tasks.hold(self.reconciler.run(), f"reconciler:{account.account_id}"),
+            account.tasks.hold(self._when_recovered(), f"recovery:{account.account_id}"),
+        ]
+
+    async def _when_recovered(self) -> None:
+        """After the first reconciliation: flags go on being worked on, unsent orders get in line, oldest first."""
+        await self.account.resumed.wait()
+        for order in self.account.blotter.open(self.account.account_id):
+            self.amender.watch(order)
+            if order.state is OrderState.CREATED and not order.links and order.parent_order_id is None:
+                self.sender.enqueue(order)
+
+    async def drain(self) -> None:
+        """Wait for what is in flight, then stop listening and reconciling."""
+        await self.sender.drained(min(self.account.policy.submit_timeout_s, DRAIN_CAP_S))
+        for task in self._running:
+            task.cancel()
+
+    async def resume(self, reason: str) -> None:
+        """An operator lets a halted account go on."""
+        account = self.account
+        if not account.halt_reason:
+            subject = ("orderd.Account", account.account_id)
+            raise EngineError(Kind.FAILED_PRECONDITION, "NOT_HALTED", "the account is not halted", subject=subject)
+        log.warning("account_resumed", account_id=account.account_id, halted_by=account.halt_reason, reason=reason)
+        await self.discrepancies.close_halting(reason)
+        account.halt_reason = ""
+        account.resumed.set()
+        self.sender.pump()
+
+    # -------------------------------------------------------------------------------------------------------- pairs
+
+    async def pairs(self) -> Sequence[PairedOrder]:
+        """The broker's open and recent orders beside ours, orphans both ways."""
+        account = self.account
+        try:
+            seen = list(await account.broker.open_orders())
+            seen += await account.broker.orders_since(account.clock.now() - RECENT)
+        except BrokerError as error:
+            raise EngineError(
+                Kind.UNAVAILABLE, "BROKER_UNAVAILABLE", f"the broker's orders cannot be read: {error}", retry_after_s=5
+            ) from error
+        unique = {found.view.broker_order_id: found for found in seen}
+        pairs = [self._pair(found) for found in unique.values()]
+        shown = {pair.order_id for pair in pairs}
+        for order in account.blotter.open(account.account_id):
+            if order.order_id not in shown and order.parent_order_id is None:
+                pairs.append(_orphan(order))
+        return pairs
+
+    def _pair(self, found: Found) -> PairedOrder:
+        order_id = self.router.match(found.view)
+        order = self.account.blotter.get(order_id) if order_id is not None else None
+        if order is None:
+            return PairedOrder(view=found.view, broker_json=found.raw)
+        return PairedOrder(
+            view=found.view,
+            broker_json=found.raw,
+            order_id=order.order_id,
+            state=order.state,
+            client_order_id=order.intent.client_order_id,
+            agrees=_agrees(order, found.view),
+        )
+
+
+def _orphan(order: Order) -> PairedOrder:
+    return PairedOrder(
+        view=None,
+        broker_json=b"",
+        order_id=order.order_id,
+        state=order.state,
+        client_order_id=order.intent.client_order_id,
+    )
+
+
+_ENDS = frozenset({Phase.FILLED, Phase.CANCELED, Phase.EXPIRED, Phase.REJECTED})
+
+
+def _agrees(order: Order, view: View) -> bool:
+    """Same end-or-not, same cumulative quantity; an elder of a replace chain agrees when it is known."""
+    if view.broker_order_id != order.broker_order_id:
+        return view.phase is Phase.REPLACED
+    return (order.state in ENDED) is (view.phase in _ENDS) and (
+        len(order.links) > 1 or order.filled_quantity == view.filled_quantity
+    )
