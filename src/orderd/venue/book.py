@@ -14,6 +14,7 @@ class Book:
         self._orders: dict[str, Order] = {}
         self._by_client_id: dict[tuple[str, str], str] = {}
         self._by_account: dict[str, dict[str, None]] = {}
+        self._open_by_account: dict[str, dict[str, None]] = {}
         self._open: dict[str, dict[str, None]] = {}
         self._open_own: dict[tuple[str, str], dict[str, None]] = {}
         self._reserved: dict[str, Decimal] = {}
@@ -51,7 +52,7 @@ class Book:
 
     def open_of_account(self, account_id: str) -> list[Order]:
         """The account's open orders, legs of multi-leg orders included, oldest first."""
-        return [order for order in self.of_account(account_id) if order.is_open]
+        return [self._orders[each] for each in self._open_by_account.get(account_id, ())]
 
     def open_of(self, account_id: str, symbol: str) -> Iterator[Order]:
         """The account's open orders in a symbol (legs of multi-leg orders are not listed)."""
@@ -102,9 +103,15 @@ class Book:
         for waiting in self._open.values():
             for order_id in [each for each in waiting if each not in self._orders]:
                 del waiting[order_id]
+        self._open_by_account.pop(account_id, None)
         self._reserved.pop(account_id, None)
 
     def _index(self, order: Order) -> None:
+        own = self._open_by_account.setdefault(order.account_id, {})
+        if order.is_open:
+            own[order.order_id] = None
+        else:
+            own.pop(order.order_id, None)
         if order.type is None:  # a leg of a multi-leg order is filled through its parent
             return
         symbols = self._symbols(order)

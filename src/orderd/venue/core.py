@@ -8,7 +8,7 @@ from functools import partial
 
 import msgspec
 
-from orderd.venue import changing, execution, lifecycle, opening, replacing
+from orderd.venue import changing, execution, fees, lifecycle, opening, replacing
 from orderd.venue.accounts import START_CASH, Account
 from orderd.venue.assets import DEFAULT_ASSETS, Asset, Assets
 from orderd.venue.faults import Faults
@@ -264,5 +264,6 @@ class Venue:
 
     def _close_day(self) -> None:
         for account in self.state.accounts.values():
+            fees.charge(self.state, account)
             account.last_equity = funds_of(self.state, account).equity
         self.state.quotes.close_day()

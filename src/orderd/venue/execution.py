@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import msgspec
 
-from orderd.venue.accounts import Account
+from orderd.venue.fees import fee_of
 from orderd.venue.money import ONE, ZERO
 from orderd.venue.orders import (
     TERMINAL,
@@ -67,13 +67,12 @@ def _record(state: State, order: Order, quantity: Decimal, price: Decimal) -> Ex
         leaves=order.leaves,
         order_status=order.status,
     )
-    _account(state, order).book(execution)
+    account = state.accounts[order.account_id]
+    account.book(execution)
+    if state.settings.has_fees:
+        account.accrued_fees += fee_of(execution)
     state.ledger.execute(execution)
     return execution
-
-
-def _account(state: State, order: Order) -> Account:
-    return state.accounts[order.account_id]
 
 
 def _execute_strategy(state: State, parent: Order, quantity: Decimal, net: Decimal) -> Order:

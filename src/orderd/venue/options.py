@@ -37,6 +37,7 @@ class VenueOptions(msgspec.Struct, frozen=True, kw_only=True):
     """walk, fixed, or the path of a CSV (seconds,symbol,bid,ask[,last])."""
     walk_ms: int = 250
     partial_rate: Decimal = Decimal("0.1")
+    has_fees: bool = False
     requests_per_minute: int = 200
     connection_limit: int = 0
     has_binary_frames: bool = True
@@ -64,7 +65,7 @@ def build(
     venue = Venue(
         rng=rng,
         now=now,
-        settings=Settings(partial_rate=options.partial_rate),
+        settings=Settings(partial_rate=options.partial_rate, has_fees=options.has_fees),
         sessions=Sessions(is_always_open=options.sessions == "always"),
         source=_source(options, rng, now),
     )

@@ -1,12 +1,13 @@
 """Routes under /v2/account and /v2/positions."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 
-from orderd.venue.accounts import Configuration, Position
+from orderd.venue.accounts import CashMovement, Configuration, Position
 from orderd.venue.alpaca import order_routes, parse_request, render
 from orderd.venue.alpaca.call import Answer, Call, refusal
 from orderd.venue.alpaca.refusals import MALFORMED, UNPROCESSABLE, Problem
@@ -14,7 +15,7 @@ from orderd.venue.funds import funds_of
 from orderd.venue.money import NANO, exact, floor_to
 from orderd.venue.orders import (
     AssetClass,
-    ExecutionState,
+    Execution,
     NewOrder,
     OrderType,
     Reason,
@@ -64,17 +65,27 @@ def configure(call: Call) -> Answer:
 @exact
 def activities(call: Call) -> Answer:
     """GET /account/activities and /account/activities/{TYPE}: one bare array, newest first unless asked."""
-    wanted = _wanted_types(call)
-    rows = _rows(call, wanted)
-    rows = [(at, row) for at, row in rows if _is_within(call, at)]
-    order_id = call.query.get("order_id", "")
-    if order_id:
-        rows = [(at, row) for at, row in rows if row.get("order_id") == order_id]
+    rows = [row for row in _rows(call, _wanted_types(call)) if _is_of(row, call.query.get("order_id", ""))]
     if call.query.get("direction") != "asc":
         rows.reverse()
     size = parse_request.whole(call.query, "page_size", MOST_ACTIVITIES, MOST_ACTIVITIES)
-    start = max(_after_token(call, [row["id"] for _, row in rows]) + call.shift, 0)
-    return 200, [row for _, row in rows[start : start + size]]
+    start = max(_after_token(call, rows) + call.shift, 0)
+    return 200, [_shown(row) for row in rows[start : start + size]]
+
+
+Row = Execution | CashMovement
+
+
+def _shown(row: Row) -> render.Json:
+    match row:
+        case Execution():
+            return render.fill_json(row)
+        case CashMovement():
+            return render.movement_json(row)
+
+
+def _is_of(row: Row, order_id: str) -> bool:
+    return not order_id or (isinstance(row, Execution) and row.order_id == order_id)
 
 
 def _wanted_types(call: Call) -> frozenset[str]:
@@ -83,41 +94,41 @@ def _wanted_types(call: Call) -> frozenset[str]:
     category = call.query.get("category", "")
     if wanted and category and not call.parts:
         raise Problem(MALFORMED[0], "activity_types and category exclude each other", MALFORMED[1])
-    for each in sorted(wanted - TRADE_TYPES - OTHER_TYPES):
-        raise Problem(MALFORMED[0], f"invalid activity type: {each}", MALFORMED[1])
+    unknown = sorted(wanted - TRADE_TYPES - OTHER_TYPES)
+    if unknown:
+        raise Problem(MALFORMED[0], f"invalid activity type: {unknown[0]}", MALFORMED[1])
     if category:
         return TRADE_TYPES if category == "trade_activity" else OTHER_TYPES
     return wanted or TRADE_TYPES | OTHER_TYPES
 
 
-def _rows(call: Call, wanted: frozenset[str]) -> list[tuple[datetime, Any]]:
-    """A busted or corrected trade has no row any more; a correction has its own."""
-    rows: list[tuple[datetime, Any]] = []
+def _rows(call: Call, wanted: frozenset[str]) -> list[Row]:
+    """Oldest first. A busted or corrected trade has no row any more; a correction has its own."""
+    is_within = _period(call)
+    rows: list[Row] = []
     if "FILL" in wanted:
-        rows += [
-            (each.at, render.fill_json(each))
-            for each in call.account.executions.values()
-            if each.state is ExecutionState.LIVE
-        ]
-    rows += [(each.at, render.movement_json(each)) for each in call.account.movements if each.kind in wanted]
-    return sorted(rows, key=lambda row: row[0])
+        rows += [each for each in call.account.live_executions() if is_within(each.at)]
+    rows += [each for each in call.account.movements if each.kind in wanted and is_within(each.at)]
+    return sorted(rows, key=lambda row: row.at)
 
 
-def _is_within(call: Call, at: datetime) -> bool:
+def _period(call: Call) -> Callable[[datetime], bool]:
     date = parse_request.day(call.query, "date")
-    if date is not None:
-        return at.astimezone(NEW_YORK).date() == date
     since, until = parse_request.moment(call.query, "after"), parse_request.moment(call.query, "until")
-    return (since is None or at > since) and (until is None or at < until)
+    if date is not None:
+        return lambda at: at.astimezone(NEW_YORK).date() == date
+    return lambda at: (since is None or at > since) and (until is None or at < until)
 
 
-def _after_token(call: Call, ids: list[str]) -> int:
+def _after_token(call: Call, rows: list[Row]) -> int:
     token = call.query.get("page_token", "")
     if not token:
         return 0
-    if token not in ids:
-        raise Problem(MALFORMED[0], f"invalid page_token: {token}", MALFORMED[1])
-    return ids.index(token) + 1
+    for place, row in enumerate(rows):
+        unique = row.execution_id if isinstance(row, Execution) else row.movement_id
+        if token.endswith(unique) and token == render.activity_id(row.at, unique):
+            return place + 1
+    raise Problem(MALFORMED[0], f"invalid page_token: {token}", MALFORMED[1])
 
 
 @exact

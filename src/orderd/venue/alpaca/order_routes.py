@@ -1,5 +1,7 @@
 """Routes under /v2/orders."""
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from typing import Any
 
 from orderd.venue.alpaca import parse_request, render
@@ -104,25 +106,37 @@ def listed(call: Call) -> Answer:
     """GET /orders: newest first, pages by order id or by (moving) submission time."""
     is_nested = call.flag("nested")
     limit = parse_request.whole(call.query, "limit", DEFAULT_PAGE, MOST_ON_PAGE)
-    rows = [order for order in _candidates(call, is_nested=is_nested) if _is_wanted(call, order)]
-    rows = _page(call, rows)
+    is_wanted = _filter(call)
+    rows = [order for order in _page(call, is_nested=is_nested) if is_wanted(order)]
     rows = rows[max(call.shift, 0) :][:limit]
     return 200, [_shown(call, order, is_nested=is_nested) for order in rows]
 
 
-def _candidates(call: Call, *, is_nested: bool) -> list[Order]:
-    """Flat: every leg is a row. Nested: a group is one row, there while any of its members matches."""
+def _page(call: Call, *, is_nested: bool) -> list[Order]:
+    """What the page could hold. Flat: every leg is a row. Nested: a group is one row, there while a member matches."""
     status = call.query.get("status") or "open"
-    if status not in {"open", "closed", "all"}:
-        raise Problem(MALFORMED[0], f"invalid status: {status}", MALFORMED[1])
     book = call.venue.state.book
-    orders = book.of_account(call.account.account_id)
+    match status:
+        case "all" | "closed":
+            orders = book.of_account(call.account.account_id)
+        case "open":
+            orders = book.open_of_account(call.account.account_id)
+            if is_nested:
+                orders = _parents(call, orders)
+        case _:
+            raise Problem(MALFORMED[0], f"invalid status: {status}", MALFORMED[1])
+    orders = _between(call, orders)
     if is_nested:
         orders = [order for order in orders if not order.parent_id]
-    if status == "all":
-        return orders
-    wants_open = status == "open"
-    return [order for order in orders if _is_open(call, order, is_nested=is_nested) is wants_open]
+    if status == "closed":
+        orders = [order for order in orders if not _is_open(call, order, is_nested=is_nested)]
+    return orders if call.query.get("direction") == "asc" else orders[::-1]
+
+
+def _parents(call: Call, orders: list[Order]) -> list[Order]:
+    """The heads of the families these orders belong to, oldest first."""
+    heads = {head.order_id: head for order in orders for head in call.venue.state.book.group(order)[:1]}
+    return sorted(heads.values(), key=_sequence)
 
 
 def _is_open(call: Call, order: Order, *, is_nested: bool) -> bool:
@@ -131,33 +145,40 @@ def _is_open(call: Call, order: Order, *, is_nested: bool) -> bool:
     return order.is_open
 
 
-def _is_wanted(call: Call, order: Order) -> bool:
+def _filter(call: Call) -> Callable[[Order], bool]:
     symbols = {symbol.replace("/", "") for symbol in parse_request.names(call.query, "symbols")}
     classes = parse_request.names(call.query, "asset_class")
     side = call.query.get("side", "")
-    return (
-        (not symbols or order.symbol.replace("/", "") in symbols)
-        and (not side or order.side == side)
-        and (not classes or order.asset_class in classes)
-    )
-
-
-def _page(call: Call, rows: list[Order]) -> list[Order]:
-    before, after = call.query.get("before_order_id", ""), call.query.get("after_order_id", "")
     since, until = parse_request.moment(call.query, "after"), parse_request.moment(call.query, "until")
-    if (before and after) or ((before or after) and (since or until)):
-        raise Problem(MALFORMED[0], "before_order_id, after_order_id and after/until exclude each other", MALFORMED[1])
-    if since is not None:
-        rows = [order for order in rows if order.submitted_at > since]
-    if until is not None:
-        rows = [order for order in rows if order.submitted_at < until]
+
+    def is_wanted(order: Order) -> bool:
+        return (
+            (not symbols or order.symbol.replace("/", "") in symbols)
+            and (not side or order.side == side)
+            and (not classes or order.asset_class in classes)
+            and (since is None or order.submitted_at > since)
+            and (until is None or order.submitted_at < until)
+        )
+
+    return is_wanted
+
+
+def _sequence(order: Order) -> int:
+    return order.sequence
+
+
+def _between(call: Call, orders: list[Order]) -> list[Order]:
+    """The part of the (sorted) orders that the paging parameters leave."""
+    query = call.query
+    before, after = query.get("before_order_id", ""), query.get("after_order_id", "")
+    if (before and after) or ((before or after) and (query.get("after") or query.get("until"))):
+        message = "before_order_id, after_order_id and after/until exclude each other"
+        raise Problem(MALFORMED[0], message, MALFORMED[1])
     if before:
-        edge = _edge(call, before)
-        rows = [order for order in rows if order.sequence < edge]
+        return orders[: bisect_left(orders, _edge(call, before), key=_sequence)]
     if after:
-        edge = _edge(call, after)
-        rows = [order for order in rows if order.sequence > edge]
-    return rows if call.query.get("direction") == "asc" else rows[::-1]
+        return orders[bisect_right(orders, _edge(call, after), key=_sequence) :]
+    return orders
 
 
 def _edge(call: Call, name: str) -> int:
@@ -166,4 +187,4 @@ def _edge(call: Call, name: str) -> int:
     if order is None:
         raise _missing(name)
     back = min(call.shift, 0)
-    return order.sequence + (back if "after_order_id" in call.query else -back)
+    return order.sequence + (back if call.query.get("after_order_id") else -back)
