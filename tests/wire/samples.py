@@ -32,6 +32,8 @@ from orderd.core.order import (
     TimeInForce,
 )
 from orderd.core.values import AccountId, BrokerOrderId, ClientOrderId, ExecutionId, FillId, OrderId, Reason
+from orderd.wire.asks import Invalid, SubmitAsk
+from orderd.wire.validate_order import submit_ask
 
 NOON = datetime(2025, 1, 17, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -121,9 +123,9 @@ def fill(**changes: Any) -> Fill:  # noqa: ANN401 - any field of the value
     return msgspec.structs.replace(plain, **changes)
 
 
-def full_order() -> Order:
-    """An order in which every field that the wire shows has a value."""
-    asked = intent(
+def full_intent() -> OrderIntent:
+    """An intent in which every optional field has a value."""
+    return intent(
         symbol="AAPL250117C00150000",
         order_class=OrderClass.BRACKET,
         position_intent=PositionIntent.BUY_TO_OPEN,
@@ -142,6 +144,10 @@ def full_order() -> Order:
         role=OrderRole.ENTRY,
         tags=(("a", "1"), ("b", "2"), ("c", "3")),
     )
+
+
+def full_order() -> Order:
+    """An order in which every field that the wire shows has a value."""
     terms = Terms(
         type=OrderType.TRAILING_STOP,
         time_in_force=TimeInForce.GTC,
@@ -155,7 +161,7 @@ def full_order() -> Order:
     )
     asked_terms = msgspec.structs.replace(terms, quantity=Decimal(12), trail_price=None)
     return order(
-        intent=asked,
+        intent=full_intent(),
         terms=terms,
         state=OrderState.PARTIALLY_FILLED,
         mode=Mode.LIVE,
@@ -308,3 +314,25 @@ def orders(draw: st.DrawFn) -> Order:
         sequence=draw(st.integers(0, 2**63 - 1)),
         **kept,
     )
+
+
+def taken(asked: service_pb.SubmitOrderRequest) -> OrderIntent:
+    """The intent of a request that must pass."""
+    ask = submit_ask(asked, account_id="paper")
+    assert isinstance(ask, SubmitAsk), ask
+    return ask.intent
+
+
+def refused(asked: service_pb.SubmitOrderRequest, account_id: str = "paper") -> Invalid:
+    """What is wrong with a request that must not pass."""
+    ask = submit_ask(asked, account_id=account_id)
+    assert isinstance(ask, Invalid), ask
+    assert ask.violations
+    assert all(violation.field and violation.rule for violation in ask.violations)
+    return ask
+
+
+def fields_of(answer: object) -> list[str]:
+    """The fields that a refusal names, in its order."""
+    assert isinstance(answer, Invalid), answer
+    return [violation.field for violation in answer.violations]

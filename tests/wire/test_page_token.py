@@ -100,3 +100,9 @@ def test_garbage_is_refused(garbage: str) -> None:
 @pytest.mark.parametrize("garbage", ["A", "====", "%%%", "\x00", "é", "A" * 100_000, "a b", "-_-_"])
 def test_awkward_garbage_is_refused(garbage: str) -> None:
     assert isinstance(page_token.read(question(page_token=garbage), journal_id=JOURNAL), Invalid)
+
+
+def test_a_token_with_a_position_of_another_shape_is_refused() -> None:
+    # What an older or newer server may have issued: the digest is right, the position is not ours.
+    odd = token_of(question(), key=(None,))  # type: ignore[arg-type]
+    assert isinstance(page_token.read(question(page_token=odd), journal_id=JOURNAL), Invalid)

@@ -10,15 +10,11 @@ from oms.v1 import broker_service_pb2 as broker_pb
 from oms.v1 import order_pb2 as pb
 from oms.v1 import order_service_pb2 as service_pb
 from orderd.core.order import OrderClass, OrderType, Terms, TimeInForce
-from orderd.wire.asks import CancelAllAsk, CancelAsk, Invalid, OrderName, ReplaceAsk, ResumeAsk
+from orderd.wire.asks import CancelAllAsk, CancelAsk, OrderName, ReplaceAsk, ResumeAsk
 from orderd.wire.enums import WaitFor
 from orderd.wire.validate_changes import cancel_all_ask, cancel_ask, replace_ask, resume_ask, unsuited
 from tests.wire import samples
-
-
-def fields_of(answer: object) -> list[str]:
-    assert isinstance(answer, Invalid), answer
-    return [violation.field for violation in answer.violations]
+from tests.wire.samples import fields_of
 
 
 def replacing(**changes: Any) -> service_pb.ReplaceOrderRequest:  # noqa: ANN401 - any field of the message

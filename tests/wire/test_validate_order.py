@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from oms.v1 import order_pb2 as pb
 from oms.v1 import order_service_pb2 as service_pb
 from orderd.core.order import (
-    LegIntent,
     OrderClass,
     OrderIntent,
     OrderType,
@@ -27,28 +26,10 @@ from orderd.wire.asks import ACCOUNT_REQUIRED, INVALID_FIELDS, KEY_REQUIRED, Bat
 from orderd.wire.enums import WaitFor
 from orderd.wire.validate_order import batch_ask, preview_ask, submit_ask
 from tests.wire import samples
-from tests.wire.samples import multileg, request
+from tests.wire.samples import fields_of, multileg, refused, request, taken
 
 ARABIC_TEN = "\u0661\u0660"
 FULLWIDTH_TEN = "\uff11\uff10"
-
-
-def taken(asked: service_pb.SubmitOrderRequest) -> OrderIntent:
-    ask = submit_ask(asked, account_id="paper")
-    assert isinstance(ask, SubmitAsk), ask
-    return ask.intent
-
-
-def refused(asked: service_pb.SubmitOrderRequest, account_id: str = "paper") -> Invalid:
-    ask = submit_ask(asked, account_id=account_id)
-    assert isinstance(ask, Invalid), ask
-    assert ask.violations
-    assert all(violation.field and violation.rule for violation in ask.violations)
-    return ask
-
-
-def fields_of(invalid: Invalid) -> list[str]:
-    return [violation.field for violation in invalid.violations]
 
 
 def test_a_plain_order() -> None:
@@ -113,22 +94,6 @@ def test_every_field_of_a_request_reaches_the_intent() -> None:
         strategy="orb",
         tags=(("a", "1"), ("b", "2")),
     )
-
-
-def test_a_multileg_order() -> None:
-    intent = taken(multileg())
-    assert (intent.symbol, intent.side, intent.order_class) == ("", None, OrderClass.MULTILEG)
-    assert intent.terms.limit_price == Decimal("-1.25")
-    assert intent.legs == (
-        LegIntent(
-            symbol="AAPL250117C00150000",
-            ratio=Decimal(1),
-            side=Side.BUY,
-            position_intent=PositionIntent.BUY_TO_OPEN,
-        ),
-        LegIntent(symbol="AAPL250117C00155000", ratio=Decimal(1), side=Side.SELL),
-    )
-    assert taken(multileg(limit_price="-0")).terms.limit_price == Decimal(0)
 
 
 @pytest.mark.parametrize(
@@ -227,83 +192,12 @@ def test_a_multileg_order() -> None:
         ({"valid_until_time": Timestamp(nanos=1_000_000_000)}, ["valid_until_time"]),
         ({"valid_until_time": Timestamp(nanos=-1)}, ["valid_until_time"]),
         ({"wait": 99}, ["wait"]),
-        # classes
-        ({"order_class": 99}, ["order_class"]),
-        ({"order_class": pb.ORDER_CLASS_BRACKET}, ["take_profit", "stop_loss"]),
-        ({"order_class": pb.ORDER_CLASS_BRACKET, "take_profit": pb.TakeProfit(limit_price="1")}, ["stop_loss"]),
-        ({"order_class": pb.ORDER_CLASS_OCO, "stop_loss": pb.StopLoss(stop_price="1")}, ["take_profit"]),
-        ({"order_class": pb.ORDER_CLASS_OTO}, ["take_profit"]),
-        (
-            {
-                "order_class": pb.ORDER_CLASS_OTO,
-                "take_profit": pb.TakeProfit(limit_price="1"),
-                "stop_loss": pb.StopLoss(stop_price="1"),
-            },
-            ["stop_loss"],
-        ),
-        ({"take_profit": pb.TakeProfit(limit_price="1")}, ["take_profit"]),
-        ({"order_class": pb.ORDER_CLASS_SIMPLE, "stop_loss": pb.StopLoss(stop_price="1")}, ["stop_loss"]),
-        (
-            {"order_class": pb.ORDER_CLASS_BRACKET, "take_profit": pb.TakeProfit(), "stop_loss": pb.StopLoss()},
-            ["take_profit.limit_price", "stop_loss.stop_price"],
-        ),
-        (
-            {
-                "order_class": pb.ORDER_CLASS_BRACKET,
-                "take_profit": pb.TakeProfit(limit_price="NaN"),
-                "stop_loss": pb.StopLoss(stop_price="0", limit_price="1e3"),
-            },
-            ["take_profit.limit_price", "stop_loss.stop_price", "stop_loss.limit_price"],
-        ),
-        ({"legs": [pb.Leg(symbol="AAPL", ratio=1, side=pb.SIDE_BUY)]}, ["legs"]),
     ],
 )
 def test_what_is_not_in_order_is_named(changes: dict[str, Any], fields: list[str]) -> None:
     invalid = refused(request(**changes))
     assert fields_of(invalid) == fields
     assert invalid.reason == INVALID_FIELDS
-
-
-LEG = pb.Leg(symbol="AAPL250117C00150000", ratio=1, side=pb.SIDE_BUY)
-OTHER_LEG = pb.Leg(symbol="AAPL250117C00155000", ratio=1, side=pb.SIDE_SELL)
-
-
-@pytest.mark.parametrize(
-    ("changes", "fields"),
-    [
-        ({"symbol": "AAPL"}, ["symbol"]),
-        ({"side": pb.SIDE_BUY}, ["side"]),
-        ({"position_intent": pb.POSITION_INTENT_BUY_TO_OPEN}, ["position_intent"]),
-        ({"legs": []}, ["legs"]),
-        ({"legs": [LEG]}, ["legs"]),
-        ({"legs": [LEG] * 5}, ["legs"]),
-        ({"legs": [LEG, LEG]}, ["legs"]),
-        ({"legs": [LEG, pb.Leg()]}, ["legs[1].symbol", "legs[1].ratio", "legs[1].side"]),
-        ({"legs": [LEG, pb.Leg(symbol="x", ratio=-1, side=99)]}, ["legs[1].symbol", "legs[1].ratio", "legs[1].side"]),
-        ({"legs": [pb.Leg(symbol="MSFT", ratio=10_001, side=pb.SIDE_BUY), LEG]}, ["legs[0].ratio"]),
-        ({"legs": [pb.Leg(symbol="MSFT", ratio=1, side=pb.SIDE_BUY, order_id="x"), LEG]}, ["legs[0].order_id"]),
-        (
-            {
-                "legs": [
-                    LEG,
-                    pb.Leg(
-                        symbol="MSFT",
-                        ratio=1,
-                        side=pb.SIDE_SELL,
-                        position_intent=pb.POSITION_INTENT_BUY_TO_OPEN,
-                    ),
-                ]
-            },
-            ["legs[1].position_intent"],
-        ),
-        ({"quantity": None, "notional": "100"}, ["notional"]),
-        ({"quantity": "1.5"}, ["quantity"]),
-        ({"type": pb.ORDER_TYPE_STOP, "limit_price": None, "stop_price": "1"}, ["type"]),
-        ({"take_profit": pb.TakeProfit(limit_price="1")}, ["take_profit"]),
-    ],
-)
-def test_what_is_not_in_order_with_legs_is_named(changes: dict[str, Any], fields: list[str]) -> None:
-    assert fields_of(refused(multileg(**changes))) == fields
 
 
 def test_all_violations_are_reported_at_once() -> None:
@@ -434,27 +328,6 @@ def test_what_passes_as_a_decimal_is_one(text: str) -> None:
         assert set(text) <= set("0123456789.-")
     else:
         assert fields_of(ask) == ["limit_price"]
-
-
-def test_an_oco_is_a_limit_at_its_take_profit() -> None:
-    parts = {
-        "order_class": pb.ORDER_CLASS_OCO,
-        "side": pb.SIDE_SELL,
-        "take_profit": pb.TakeProfit(limit_price="160"),
-        "stop_loss": pb.StopLoss(stop_price="140"),
-    }
-    assert taken(request(**parts, limit_price=None)).terms.limit_price == Decimal(160)
-    assert taken(request(**parts, limit_price="160.0")).terms.limit_price == Decimal(160)
-    assert fields_of(refused(request(**parts))) == ["limit_price"]
-    assert fields_of(refused(request(**parts, limit_price=None, type=pb.ORDER_TYPE_MARKET))) == ["type"]
-    assert fields_of(refused(request(**parts, limit_price=None, stop_price="1"))) == ["stop_price"]
-
-
-def test_an_oto_has_one_part() -> None:
-    with_profit = taken(request(order_class=pb.ORDER_CLASS_OTO, take_profit=pb.TakeProfit(limit_price="160")))
-    assert (with_profit.take_profit, with_profit.stop_loss) == (Decimal(160), None)
-    with_loss = taken(request(order_class=pb.ORDER_CLASS_OTO, stop_loss=pb.StopLoss(stop_price="140")))
-    assert (with_loss.take_profit, with_loss.stop_loss) == (None, StopLoss(stop_price=Decimal(140)))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from orderd.wire.asks import (
     BrokerOrdersAsk,
     FillsAsk,
     GetAsk,
-    Invalid,
     OrderName,
     OrderQuery,
     OrdersAsk,
@@ -25,14 +24,9 @@ from orderd.wire.asks import (
     StreamAsk,
 )
 from orderd.wire.validate_queries import broker_orders_ask, fills_ask, get_ask, orders_ask, story_ask, stream_ask
-from tests.wire.samples import NOON
+from tests.wire.samples import NOON, fields_of
 
 BAD_TIME = Timestamp(nanos=-1)
-
-
-def fields_of(answer: object) -> list[str]:
-    assert isinstance(answer, Invalid), answer
-    return [violation.field for violation in answer.violations]
 
 
 def everything() -> service_pb.ListOrdersRequest:

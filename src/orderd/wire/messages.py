@@ -21,6 +21,20 @@ from orderd.wire.symbols import contract
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_S: Final = 86_400
 
+# The tables themselves: an order looks up six of them, and every event builds an order.
+_ASSET_CLASS: Final = enums.ASSET_CLASS.number
+_EVENT_TYPE: Final = enums.EVENT_TYPE.number
+_FILL_STATUS: Final = enums.FILL_STATUS.number
+_MODE: Final = enums.MODE.number
+_ORDER_CLASS: Final = enums.ORDER_CLASS.number
+_POSITION_INTENT: Final = enums.POSITION_INTENT.number
+_ROLE: Final = enums.ROLE.number
+_SIDE: Final = enums.SIDE.number
+_SOURCE: Final = enums.SOURCE.number
+_STATUS: Final = enums.STATUS.number
+_TIME_IN_FORCE: Final = enums.TIME_IN_FORCE.number
+_TYPE: Final = enums.TYPE.number
+
 
 def text_of(value: Decimal | None) -> str:
     """Return the wire form of a decimal: canonical, empty when absent."""
@@ -73,13 +87,13 @@ def fill_message(order: Order, fill: Fill) -> pb.Fill:
         account_id=intent.account_id,
         execution_id=fill.execution_id,
         symbol=intent.symbol,
-        side=pb.SIDE_UNSPECIFIED if intent.side is None else enums.SIDE.number[intent.side],
+        side=pb.SIDE_UNSPECIFIED if intent.side is None else _SIDE[intent.side],
         quantity=canonical(fill.quantity),
         price=canonical(fill.price),
         liquidity=fill.liquidity,
         fee=text_of(fill.fee),
-        status=enums.FILL_STATUS.number[fill.status],
-        source=enums.SOURCE.number[fill.source],
+        status=_FILL_STATUS[fill.status],
+        source=_SOURCE[fill.source],
         trace_id=intent.trace_id,
         broker_order_id=fill.broker_order_id,
         decision_id=intent.decision_id,
@@ -131,21 +145,21 @@ def _partial_order(order: Order) -> pb.Order:
         trace_id=intent.trace_id,
         trade_id=intent.trade_id,
         parent_order_id=order.parent_order_id or "",
-        role=pb.ORDER_ROLE_UNSPECIFIED if intent.role is None else enums.ROLE.number[intent.role],
+        role=pb.ORDER_ROLE_UNSPECIFIED if intent.role is None else _ROLE[intent.role],
         strategy=intent.strategy,
         external=order.is_external,
         broker_client_reference=order.broker_client_reference,
         broker=order.broker,
-        mode=enums.MODE.number[order.mode],
+        mode=_MODE[order.mode],
         symbol=intent.symbol,
-        asset_class=enums.ASSET_CLASS.number[order.asset_class],
-        side=pb.SIDE_UNSPECIFIED if intent.side is None else enums.SIDE.number[intent.side],
+        asset_class=_ASSET_CLASS[order.asset_class],
+        side=pb.SIDE_UNSPECIFIED if intent.side is None else _SIDE[intent.side],
         extended_hours=order.terms.extended_hours,
-        order_class=enums.ORDER_CLASS.number[intent.order_class],
+        order_class=_ORDER_CLASS[intent.order_class],
         leg_number=order.leg_number,
         underlying=order.underlying,
         multiplier=canonical(order.multiplier),
-        status=enums.STATUS.number[order.state],
+        status=_STATUS[order.state],
         pending_cancel=order.pending_cancel,
         overfilled=order.is_overfilled,
         filled_quantity=canonical(order.filled_quantity),
@@ -163,8 +177,8 @@ def _partial_order(order: Order) -> pb.Order:
 
 
 def _add_terms(message: pb.Order, terms: Terms) -> None:
-    message.type = enums.TYPE.number[terms.type]
-    message.time_in_force = enums.TIME_IN_FORCE.number[terms.time_in_force]
+    message.type = _TYPE[terms.type]
+    message.time_in_force = _TIME_IN_FORCE[terms.time_in_force]
     if terms.quantity is not None:
         message.quantity = canonical(terms.quantity)
     if terms.notional is not None:
@@ -184,7 +198,7 @@ def _add_extras(message: pb.Order, intent: OrderIntent) -> None:
     if intent.tags:
         message.tags.update(dict(intent.tags))
     if intent.position_intent is not None:
-        message.position_intent = enums.POSITION_INTENT.number[intent.position_intent]
+        message.position_intent = _POSITION_INTENT[intent.position_intent]
     if intent.take_profit is not None:
         message.take_profit.limit_price = canonical(intent.take_profit)
     if intent.stop_loss is not None:
@@ -210,10 +224,10 @@ def _add_legs(message: pb.Order, order: Order) -> None:
         message.legs.add(
             symbol=leg.symbol,
             ratio=int(leg.ratio),
-            side=enums.SIDE.number[leg.side],
+            side=_SIDE[leg.side],
             position_intent=pb.POSITION_INTENT_UNSPECIFIED
             if leg.position_intent is None
-            else enums.POSITION_INTENT.number[leg.position_intent],
+            else _POSITION_INTENT[leg.position_intent],
             order_id=order.leg_order_ids[index] if index < len(order.leg_order_ids) else "",
         )
 
@@ -234,7 +248,7 @@ def _replace_terms(terms: Terms) -> pb.ReplaceTerms:
         limit_price=text_of(terms.limit_price),
         stop_price=text_of(terms.stop_price),
         trail=text_of(terms.trail_price if terms.trail_price is not None else terms.trail_percent),
-        time_in_force=enums.TIME_IN_FORCE.number[terms.time_in_force],
+        time_in_force=_TIME_IN_FORCE[terms.time_in_force],
     )
 
 
@@ -261,10 +275,10 @@ def _partial_event(step: Step) -> pb.OrderEvent:
         order_id=order.order_id,
         account_id=order.intent.account_id,
         version=order.version,
-        type=enums.EVENT_TYPE.number[step.type],
-        from_status=pb.ORDER_STATUS_UNSPECIFIED if step.before is None else enums.STATUS.number[step.before],
-        to_status=enums.STATUS.number[order.state],
-        source=enums.SOURCE.number[event.source],
+        type=_EVENT_TYPE[step.type],
+        from_status=pb.ORDER_STATUS_UNSPECIFIED if step.before is None else _STATUS[step.before],
+        to_status=_STATUS[order.state],
+        source=_SOURCE[event.source],
         trace_id=order.intent.trace_id,
     )
     if event.reason is not None:
