@@ -244,52 +244,23 @@ times = st.datetimes(
 texts = st.text(st.characters(exclude_categories=["C", "Z"]), max_size=20)
 
 
+OPTIONAL = (
+    "reason", "links", "broker_status", "is_overfilled", "pending_cancel", "pending_replace", "submitted_time",
+    "accepted_time", "closed_time", "expires_time", "is_external", "broker_client_reference", "parent_order_id",
+    "leg_number", "leg_order_ids", "underlying", "asset_class", "mode",
+)  # fmt: skip
+OPTIONAL_INTENT = (
+    "symbol", "order_class", "position_intent", "take_profit", "stop_loss", "legs", "decision_id", "trade_id",
+    "decided_time", "valid_until_time", "reference_price", "role",
+)  # fmt: skip
+
+
 @st.composite
 def orders(draw: st.DrawFn) -> Order:
     """Any order: every optional part there or not, independently."""
     whole = full_order()
-    kept: dict[str, Any] = {
-        name: getattr(whole, name)
-        for name in (
-            "reason",
-            "links",
-            "broker_status",
-            "is_overfilled",
-            "pending_cancel",
-            "pending_replace",
-            "submitted_time",
-            "accepted_time",
-            "closed_time",
-            "expires_time",
-            "is_external",
-            "broker_client_reference",
-            "parent_order_id",
-            "leg_number",
-            "leg_order_ids",
-            "underlying",
-            "asset_class",
-            "mode",
-        )
-        if draw(st.booleans())
-    }
-    kept_intent: dict[str, Any] = {
-        name: getattr(whole.intent, name)
-        for name in (
-            "symbol",
-            "order_class",
-            "position_intent",
-            "take_profit",
-            "stop_loss",
-            "legs",
-            "decision_id",
-            "trade_id",
-            "decided_time",
-            "valid_until_time",
-            "reference_price",
-            "role",
-        )
-        if draw(st.booleans())
-    }
+    kept = {name: getattr(whole, name) for name in OPTIONAL if draw(st.booleans())}
+    kept_intent = {name: getattr(whole.intent, name) for name in OPTIONAL_INTENT if draw(st.booleans())}
     terms = Terms(
         type=draw(st.sampled_from(OrderType)),
         time_in_force=draw(st.sampled_from(TimeInForce)),

@@ -93,7 +93,7 @@ class ReplaceAsk(Value, frozen=True, kw_only=True):
 
 
 class OrderQuery(Value, frozen=True, kw_only=True):
-    """Which orders: AND between fields, OR inside one, empty = all. `created_after` is included, `_before` is not."""
+    """Which orders: AND between fields, OR inside one, empty = all. Both ends of a time range are left out."""
 
     account_ids: tuple[str, ...] = ()
     states: tuple[OrderState, ...] = ()
@@ -116,7 +116,7 @@ class OrderQuery(Value, frozen=True, kw_only=True):
 
 
 class FillQuery(Value, frozen=True, kw_only=True):
-    """Which fills, by recorded time: `after` is included, `before` is not."""
+    """Which fills, by recorded time; both ends of the range are left out."""
 
     account_ids: tuple[str, ...] = ()
     order_ids: tuple[str, ...] = ()

@@ -483,7 +483,7 @@ class ListOrdersRequest(_message.Message):
 
     @_builtins.property
     def created_after_time(self) -> _timestamp_pb2.Timestamp:
-        """Created at this moment or later."""
+        """Created after this moment."""
 
     @_builtins.property
     def created_before_time(self) -> _timestamp_pb2.Timestamp:
@@ -931,7 +931,7 @@ class ListFillsRequest(_message.Message):
 
     @_builtins.property
     def after_time(self) -> _timestamp_pb2.Timestamp:
-        """Recorded at this moment or later."""
+        """Recorded after this moment."""
 
     @_builtins.property
     def before_time(self) -> _timestamp_pb2.Timestamp:
