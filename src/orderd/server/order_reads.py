@@ -1,0 +1,155 @@
+"""OrderService, the calls that read: one order, lists of orders, fills and events.
+
+Stored bytes are copied into the answer as they stand. Reads never wait for the engine.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from oms.v1 import order_pb2
+from oms.v1 import order_service_pb2 as pb
+from orderd.engine.api import Engine, OrderRef
+from orderd.ports import FillFilter, OrderFilter, Page, Row
+from orderd.server import naming
+from orderd.server.call import Call
+from orderd.server.errors import invalid, unknown_order
+from orderd.wire import page_token, splice
+from orderd.wire.asks import FillsAsk, Invalid
+from orderd.wire.validate_queries import fills_ask, get_ask, orders_ask, story_ask
+
+MAX_PAGE_BYTES: Final = 1024 * 1024
+"""A page ends before it grows beyond this, whatever its page_size."""
+
+
+class OrderReads:
+    """GetOrder, ListOrders, ListFills, ListOrderEvents."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Everything is read from the engine's journal; nothing is kept here."""
+        self._engine = engine
+        self._journal = engine.journal
+
+    async def GetOrder(self, request: pb.GetOrderRequest, call: Call) -> bytes:
+        """One order with its fills; with `full` also where it came from and the broker's own record."""
+        ask = get_ask(request)
+        if isinstance(ask, Invalid):
+            raise invalid(ask)
+        order_id = self._engine.find(naming.order_ref(self._engine, ask.order))
+        call.note(order_id=order_id)
+        data = self._journal.order_data(order_id)
+        if data is None:
+            raise unknown_order(order_id)
+        fills = self._journal.fill_data(order_id)
+        if not ask.is_full:
+            return splice.get_order_response(data, fills)
+        order = order_pb2.Order.FromString(data)
+        raw = await self._journal.raw_payload(order.account_id, list(order.broker_order_ids))
+        return splice.get_order_response(
+            data, fills, decision=_decision(order), broker_snapshot_json=(raw or b"").decode(errors="replace")
+        )
+
+    async def ListOrders(self, request: pb.ListOrdersRequest, call: Call) -> bytes:
+        """One page of orders, newest first."""
+        ask = orders_ask(request)
+        if isinstance(ask, Invalid):
+            raise invalid(ask)
+        naming.check_known(self._engine, ask.where.account_ids)
+        position = self._position(request)
+        where = OrderFilter(**msgspec.structs.asdict(ask.where))
+        after_key = None if position is None else position.key
+        page = await self._journal.list_orders(where, after_key=after_key, limit=ask.page_size)
+        sequence = page.sequence if position is None else position.sequence
+        rows, token = self._cut(request, page, sequence)
+        return splice.list_orders_response([row.data for row in rows], token, sequence)
+
+    async def ListFills(self, request: pb.ListFillsRequest, call: Call) -> bytes:
+        """One page of fills, in booking order."""
+        ask = fills_ask(request)
+        if isinstance(ask, Invalid):
+            raise invalid(ask)
+        naming.check_known(self._engine, ask.where.account_ids)
+        position = self._position(request)
+        page = await self._fills(ask, None if position is None else position.key)
+        rows, token = self._cut(request, page, 0)
+        return splice.list_fills_response([row.data for row in rows], token)
+
+    async def ListOrderEvents(self, request: pb.ListOrderEventsRequest, call: Call) -> bytes:
+        """One page of an order's story, in the bytes that streams send."""
+        ask = story_ask(request)
+        if isinstance(ask, Invalid):
+            raise invalid(ask)
+        order_id = self._engine.find(OrderRef(order_id=ask.order_id))
+        call.note(order_id=order_id)
+        position = self._position(request)
+        after_version = 0 if position is None else int(position.key[0])
+        page = await self._journal.list_events(order_id, after_version=after_version, limit=ask.page_size)
+        rows, token = self._cut(request, page, 0)
+        return splice.list_order_events_response([row.data for row in rows], token)
+
+    async def _fills(self, ask: FillsAsk, after_key: page_token.Key | None) -> Page:
+        """The journal filters by one order at a time; the pages of several are merged by their keys."""
+        pages = [
+            await self._journal.list_fills(where, after_key=after_key, limit=ask.page_size)
+            for where in _fill_filters(ask)
+        ]
+        if len(pages) == 1:
+            return pages[0]
+        rows = sorted((row for page in pages for row in page.rows), key=lambda row: row.key)
+        has_more = len(rows) > ask.page_size or any(page.has_more for page in pages)
+        return Page(rows=tuple(rows[: ask.page_size]), has_more=has_more, sequence=pages[0].sequence)
+
+    def _position(self, request: page_token.Listing) -> page_token.Position | None:
+        position = page_token.read(request, journal_id=self._journal.journal_id)
+        if isinstance(position, Invalid):
+            raise invalid(position)
+        return position
+
+    def _cut(self, request: page_token.Listing, page: Page, sequence: int) -> tuple[Sequence[Row], str]:
+        """The rows that fit into one answer, and the token of the page after them."""
+        rows = fitting(page.rows)
+        if len(rows) == len(page.rows) and not page.has_more:
+            return rows, ""
+        token = page_token.issue(request, journal_id=self._journal.journal_id, key=rows[-1].key, sequence=sequence)
+        return rows, token
+
+
+def fitting(rows: Sequence[Row]) -> Sequence[Row]:
+    """The first rows, as many as fit into a page; at least one when there is one."""
+    size = 0
+    for count, row in enumerate(rows):
+        size += len(row.data)
+        if size > MAX_PAGE_BYTES and count:
+            return rows[:count]
+    return rows
+
+
+def _fill_filters(ask: FillsAsk) -> list[FillFilter]:
+    where = ask.where
+    return [
+        FillFilter(
+            account_ids=where.account_ids,
+            order_id=order_id,
+            symbols=where.symbols,
+            trade_ids=where.trade_ids,
+            after=where.after,
+            before=where.before,
+        )
+        for order_id in where.order_ids or ("",)
+    ]
+
+
+def _decision(order: order_pb2.Order) -> bytes | None:
+    """The decision as far as the order itself tells it."""
+    if not order.decision_id:
+        return None
+    decision = order_pb2.Decision(
+        decision_id=order.decision_id,
+        account_id=order.account_id,
+        trace_id=order.trace_id,
+        strategy=order.strategy,
+    )
+    if order.HasField("decided_time"):
+        decision.decided_time.CopyFrom(order.decided_time)
+    return decision.SerializeToString()

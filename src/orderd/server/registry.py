@@ -1,0 +1,158 @@
+"""From the service descriptors to gRPC handlers: the one place where calls enter and errors leave.
+
+Requests are parsed here and not by gRPC, so that bytes that are no message get an answer like any other mistake.
+Answers are bytes already: what is stored is sent, nothing is serialised twice.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, NoReturn
+
+import grpc
+import structlog
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+
+from orderd.engine.errors import EngineError, Kind
+from orderd.server.call import Call
+from orderd.server.errors import DETAILS_HEADER, Refusal, refuse, status_bytes
+from orderd.server.traffic import Traffic
+
+log = structlog.get_logger("orderd.server")
+
+SLOW_S: Final = 1.0
+"""A single call that takes longer is logged. Seconds."""
+SLOW_WAIT_S: Final = 6.0
+"""The same for calls that wait up to 5 s for a broker's word."""
+ABORT_TIMEOUT_S: Final = 5.0
+"""How long a status may wait behind messages that its reader does not take."""
+_ORDERS: Final = "/oms.v1.OrderService/"
+_BROKER: Final = "/oms.v1.BrokerService/"
+STARTS_SOMETHING: Final = frozenset(
+    {f"{_ORDERS}SubmitOrder", f"{_ORDERS}BatchSubmitOrders", f"{_ORDERS}ReplaceOrder", f"{_BROKER}Reconcile"}
+)
+"""Refused while the server leaves. Cancels, reads and resumes are taken to the last moment."""
+WAITS_FOR_A_BROKER: Final = STARTS_SOMETHING | {
+    f"{_ORDERS}CancelOrder",
+    f"{_ORDERS}CancelAllOrders",
+    f"{_BROKER}ListBrokerOrders",
+    "/oms.v1.AccountService/GetAccount",
+}
+
+Observer = Callable[[str, str, float], None]
+"""Told after each call: full method name, name of the status code, seconds."""
+Context = grpc.aio.ServicerContext[bytes, bytes]
+Method = Callable[[Any, Call], Awaitable[Any]]
+"""A method of a service: takes its own request type; answers bytes, or None when it streams."""
+Handler = grpc.RpcMethodHandler[bytes, bytes]
+
+
+class Registry(grpc.GenericRpcHandler):
+    """Every method of the given services, by its full name."""
+
+    def __init__(self, traffic: Traffic, *, write_timeout_s: float, observe: Observer | None = None) -> None:
+        """Start without services. A stream's reader has `write_timeout_s` to make room for a message."""
+        self._traffic = traffic
+        self._write_timeout_s = write_timeout_s
+        self._observe = observe
+        self._handlers: dict[str, Handler] = {}
+
+    def add(self, service: ServiceDescriptor, *parts: object) -> None:
+        """Serve all methods of the service, each by the part that has it. Raises ValueError when none has."""
+        for method in service.methods:
+            path = f"/{service.full_name}/{method.name}"
+            serving = [getattr(part, method.name) for part in parts if hasattr(part, method.name)]
+            if len(serving) != 1:
+                raise ValueError(f"{path} is served by {len(serving)} parts, not by one")
+            self._handlers[path] = self._handler(path, method, serving[0])
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+        """The handler of a method; None lets gRPC answer UNIMPLEMENTED."""
+        return self._handlers.get(handler_call_details.method)
+
+    def _handler(self, path: str, method: MethodDescriptor, serve: Method) -> Handler:
+        request_type = GetMessageClass(method.input_type)
+        if method.server_streaming:
+            return grpc.unary_stream_rpc_method_handler(self._streaming(path, request_type, serve))
+        return grpc.unary_unary_rpc_method_handler(self._single(path, request_type, serve))
+
+    def _single(
+        self, path: str, request_type: type[Message], serve: Method
+    ) -> Callable[[bytes, Context], Awaitable[bytes]]:
+        traffic = self._traffic
+        starts_something = path in STARTS_SOMETHING
+
+        async def handle(raw: bytes, context: Context) -> bytes:
+            began = time.perf_counter()
+            traffic.calls += 1
+            try:
+                if starts_something:
+                    traffic.check_open()
+                answer: bytes = await serve(_parsed(request_type, raw), Call(path, context))
+            except Exception as error:  # noqa: BLE001 - the last door: whatever it is, the caller gets a status
+                refusal = refuse(path, error)
+            else:
+                self._ended(path, "OK", began)
+                return answer
+            finally:
+                traffic.calls -= 1
+            self._ended(path, refusal.code.name, began)
+            return await _abort(context, refusal)
+
+        return handle
+
+    def _streaming(
+        self, path: str, request_type: type[Message], serve: Method
+    ) -> Callable[[bytes, Context], Awaitable[None]]:
+        traffic = self._traffic
+
+        async def handle(raw: bytes, context: Context) -> None:
+            began = time.perf_counter()
+            try:
+                request = _parsed(request_type, raw)
+                async with traffic.stream():
+                    await serve(request, Call(path, context, write_timeout_s=self._write_timeout_s))
+            except Exception as error:  # noqa: BLE001 - the last door: whatever it is, the caller gets a status
+                refusal = refuse(path, error)
+            else:
+                self._observed(path, "OK", began)
+                return
+            self._observed(path, refusal.code.name, began)
+            await _abort(context, refusal)
+
+        return handle
+
+    def _ended(self, path: str, code: str, began: float) -> None:
+        took_s = time.perf_counter() - began
+        if took_s > SLOW_S and (path not in WAITS_FOR_A_BROKER or took_s > SLOW_WAIT_S):
+            log.warning("slow_call", method=path, code=code, took_s=round(took_s, 3))
+        if self._observe is not None:
+            self._observe(path, code, took_s)
+
+    def _observed(self, path: str, code: str, began: float) -> None:
+        if self._observe is not None:
+            self._observe(path, code, time.perf_counter() - began)
+
+
+def _parsed(request_type: type[Message], raw: bytes) -> Message:
+    try:
+        return request_type.FromString(raw)
+    except DecodeError:
+        rule = f"is not a {request_type.DESCRIPTOR.full_name}"
+        raise EngineError(Kind.INVALID, "MALFORMED_MESSAGE", f"the message {rule}", fields=(("", rule),)) from None
+
+
+async def _abort(context: Context, refusal: Refusal) -> NoReturn:
+    """End the call with the refusal.
+
+    A status queues behind messages that the reader has not taken yet. A reader that stands still is not waited for:
+    the transport keeps the status for it, and the call's task ends.
+    """
+    trailers = ((DETAILS_HEADER, status_bytes(refusal)),)
+    try:
+        async with asyncio.timeout(ABORT_TIMEOUT_S):
+            await context.abort(refusal.code, refusal.message, trailers)
+    except TimeoutError:
+        raise grpc.aio.AbortError("the reader takes no messages; its status waits in the transport") from None

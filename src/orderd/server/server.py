@@ -1,0 +1,148 @@
+"""Opening and closing the gRPC door.
+
+Leaving is done in this order: health says NOT_SERVING, what would start something is refused (cancels and reads are
+still taken), the engine settles what it has in flight, streams end with UNAVAILABLE, the listener closes.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from oms.v1 import account_service_pb2, broker_service_pb2, order_service_pb2
+from orderd.engine.api import Engine
+from orderd.server.accounts import AccountService
+from orderd.server.brokers import BrokerService
+from orderd.server.order_reads import OrderReads
+from orderd.server.orders import OrderChanges
+from orderd.server.reflection import ReflectionHandlers
+from orderd.server.registry import Observer, Registry
+from orderd.server.stream import OrderStreams
+from orderd.server.traffic import MAX_STREAMS, Traffic
+
+log = structlog.get_logger("orderd.server")
+
+MAX_REQUEST_BYTES: Final = 1024 * 1024
+WRITE_TIMEOUT_S: Final = 30.0
+"""How long a subscriber may stand still before it is cut off."""
+STOP_GRACE_S: Final = 2.0
+
+_FILES: Final = (order_service_pb2.DESCRIPTOR, account_service_pb2.DESCRIPTOR, broker_service_pb2.DESCRIPTOR)
+
+
+def options(*, max_request_bytes: int = MAX_REQUEST_BYTES) -> Sequence[tuple[str, int]]:
+    """The options of the listener; durations in milliseconds."""
+    return (
+        # On by default: a second process would share the port and take half of the calls.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", max_request_bytes),
+        # Answers are bounded where they are made.
+        ("grpc.max_send_message_length", -1),
+        # A peer that is frozen or gone without a word is noticed, and its calls end.
+        ("grpc.keepalive_time_ms", 20_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+        # Clients may ask as often themselves.
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        # With the probe on, a stream whose reader stands still is given megabytes to fill.
+        ("grpc.http2.bdp_probe", 0),
+    )
+
+
+class AddressError(Exception):
+    """The address cannot be listened on."""
+
+
+class GrpcServer:
+    """The server's gRPC face: `start`, then `drain`."""
+
+    def __init__(  # noqa: PLR0913 - each is a setting of its own
+        self,
+        engine: Engine,
+        *,
+        address: str,
+        credentials: grpc.ServerCredentials | None = None,
+        max_streams: int = MAX_STREAMS,
+        max_request_bytes: int = MAX_REQUEST_BYTES,
+        write_timeout_s: float = WRITE_TIMEOUT_S,
+        stop_grace_s: float = STOP_GRACE_S,
+        observe: Observer | None = None,
+    ) -> None:
+        """Serve `engine` on `address` (host:port, port 0 for any free one); without credentials in plain text.
+
+        `observe` is told of every call that ended.
+        """
+        self._engine = engine
+        self._address = address
+        self._credentials = credentials
+        self._max_request_bytes = max_request_bytes
+        self._stop_grace_s = stop_grace_s
+        self._traffic = Traffic(max_streams=max_streams)
+        self._health = health.aio.HealthServicer()
+        self._registry = Registry(self._traffic, write_timeout_s=write_timeout_s, observe=observe)
+        self._server: grpc.aio.Server | None = None
+        order, account, broker = (next(iter(file.services_by_name.values())) for file in _FILES)
+        self._registry.add(order, OrderChanges(engine), OrderReads(engine), OrderStreams(engine))
+        self._registry.add(account, AccountService(engine))
+        self._registry.add(broker, BrokerService(engine))
+        self._service_names = (order.full_name, account.full_name, broker.full_name)
+
+    @property
+    def calls(self) -> int:
+        """How many single calls are being answered."""
+        return self._traffic.calls
+
+    @property
+    def streams(self) -> int:
+        """How many streams are open."""
+        return self._traffic.streams
+
+    async def start(self) -> str:
+        """Listen and serve; returns the bound address. Raises AddressError when it is taken or is none."""
+        server = grpc.aio.server(options=options(max_request_bytes=self._max_request_bytes))
+        server.add_generic_rpc_handlers((self._registry, ReflectionHandlers(_FILES)))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        bound = self._bind(server)
+        await server.start()
+        for name in self._service_names:
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self._server = server
+        log.info("grpc_listening", address=bound, is_encrypted=self._credentials is not None)
+        return bound
+
+    async def begin_drain(self) -> None:
+        """Say NOT_SERVING and refuse what would start something. Cancels, reads and open streams go on."""
+        self._traffic.is_draining = True
+        await self._health.enter_graceful_shutdown()
+
+    async def stop(self) -> None:
+        """End the streams with UNAVAILABLE, let single calls finish for the grace time, close the listener."""
+        self._traffic.end_streams()
+        if self._server is not None:
+            await self._server.stop(self._stop_grace_s)
+            self._server = None
+
+    async def drain(self, settle: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Leave: `begin_drain`, then `settle` (the engine's part, bounded by itself), then `stop`."""
+        await self.begin_drain()
+        if settle is not None:
+            await settle()
+        await self.stop()
+
+    def _bind(self, server: grpc.aio.Server) -> str:
+        try:
+            if self._credentials is None:
+                port = server.add_insecure_port(self._address)
+            else:
+                port = server.add_secure_port(self._address, self._credentials)
+        except RuntimeError:
+            port = 0
+        if not port:
+            raise AddressError(
+                f"cannot listen on {self._address}: another process has it, or it is no address of this machine"
+            )
+        host, _, _ = self._address.rpartition(":")
+        return f"{host}:{port}"
