@@ -24,6 +24,7 @@ WRITING: Final = (
     "PRAGMA journal_size_limit=16777216",
     # Checkpoints have a connection of their own; the writer never stops for one (checkpoint.py).
     "PRAGMA wal_autocheckpoint=0",
+    "PRAGMA cache_size=-32768",
     *READING,
 )
 VERIFIED: Final = (("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1))

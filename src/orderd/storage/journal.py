@@ -132,7 +132,7 @@ class SqliteJournal:
     def _write(self, batch: Sequence[Call]) -> Written:
         """What the runner runs, wherever it runs it."""
         written = self._parts.writer.write(batch)
-        self._parts.checkpointer.between_batches()
+        self._parts.checkpointer.between_batches(written.rows)
         return written
 
     def committed(self, written: Written) -> None:

@@ -44,6 +44,8 @@ class Written(msgspec.Struct, frozen=True):
     results: tuple[Result, ...]
     entries: tuple[Entry, ...]
     head: int
+    rows: int
+    """Roughly how many rows were written: an order and its events."""
 
 
 class _Rows:
@@ -107,7 +109,7 @@ class Writer:
         rows = _Rows()
         results = tuple([self._take(call, rows) for call in batch])
         rows.run(self._connection)
-        return Written(results, tuple(rows.entries), self._head)
+        return Written(results, tuple(rows.entries), self._head, len(results) + len(rows.entries))
 
     def _one_by_one(self, batch: Sequence[Call]) -> Written:
         results: list[Result] = []
@@ -127,7 +129,7 @@ class Writer:
                 entries += rows.entries
             self._connection.execute("RELEASE one_call")
             results.append(result)
-        return Written(tuple(results), tuple(entries), self._head)
+        return Written(tuple(results), tuple(entries), self._head, len(results) + len(entries))
 
     def _refusal(self, call: Call, error: sqlite3.IntegrityError) -> KeyTakenError | ConflictError:
         if isinstance(call, AppendCall):
