@@ -86,10 +86,24 @@ CODES: Final[Mapping[str, grpc.StatusCode]] = {
 }
 """Every reason of `oms.v1.ErrorReason`, without its prefix, and the code it is said with."""
 
+KINDS: Final[Mapping[Kind, grpc.StatusCode]] = {
+    Kind.INVALID: _C.INVALID_ARGUMENT,
+    Kind.NOT_FOUND: _C.NOT_FOUND,
+    Kind.ALREADY_EXISTS: _C.ALREADY_EXISTS,
+    Kind.FAILED_PRECONDITION: _C.FAILED_PRECONDITION,
+    Kind.ABORTED: _C.ABORTED,
+    Kind.OUT_OF_RANGE: _C.OUT_OF_RANGE,
+    Kind.EXHAUSTED: _C.RESOURCE_EXHAUSTED,
+    Kind.UNAVAILABLE: _C.UNAVAILABLE,
+    Kind.PERMISSION: _C.PERMISSION_DENIED,
+}
+"""The family of an `EngineError` and its code. A test holds the reasons that the engine uses to both tables."""
+
 
 class Refusal(Value, frozen=True, kw_only=True):
     """A refusal that is ready to be said. `fields` are (path, rule); `retry_after_s` is in seconds."""
 
+    code: grpc.StatusCode
     reason: str
     message: str
     metadata: tuple[tuple[str, str], ...] = ()
@@ -98,17 +112,13 @@ class Refusal(Value, frozen=True, kw_only=True):
     retry_after_s: float | None = None
     order_data: bytes | None = None
 
-    @property
-    def code(self) -> grpc.StatusCode:
-        """The code the table has for the reason."""
-        return CODES[self.reason]
-
 
 def refusal_of(error: Exception) -> Refusal | None:
-    """What an expected error says; None for anything that nobody is supposed to raise, a word not in the table too."""
+    """What an expected error says; None for anything that nobody is supposed to raise."""
     match error:
-        case EngineError() if error.reason in CODES:
+        case EngineError():
             return Refusal(
+                code=_code_of(error),
                 reason=error.reason,
                 message=_cut(error.message, MAX_MESSAGE_BYTES),
                 metadata=tuple((name, text[:MAX_VALUE_CHARACTERS]) for name, text in error.metadata.items()),
@@ -118,9 +128,9 @@ def refusal_of(error: Exception) -> Refusal | None:
                 order_data=error.order_data,
             )
         case JournalError():
-            return Refusal(reason="STORAGE_FAILED", message="the journal cannot be read or written")
+            return _plain("STORAGE_FAILED", "the journal cannot be read or written")
         case BrokerError():
-            return Refusal(reason="BROKER_UNAVAILABLE", message="the broker could not be asked")
+            return _plain("BROKER_UNAVAILABLE", "the broker could not be asked")
         case _:
             return None
 
@@ -133,11 +143,7 @@ def refuse(method: str, error: Exception) -> Refusal:
         return refusal
     error_id = secrets.token_hex(8)
     log.error("defect", method=method, error_id=error_id, exc_info=error)
-    return Refusal(
-        reason="INTERNAL",
-        message=f"a defect of the server; its log knows it as {error_id}",
-        metadata=(("error_id", error_id),),
-    )
+    return _plain("INTERNAL", f"a defect of the server; its log knows it as {error_id}", error_id=error_id)
 
 
 def invalid(problem: Invalid) -> EngineError:
@@ -158,13 +164,15 @@ def too_slow(last_sequence: int | None = None) -> EngineError:
 def unknown_account(account_id: str) -> EngineError:
     """No such account; the same words whether it does not exist or may not be seen."""
     return EngineError(
-        Kind.NOT_FOUND, "ACCOUNT_NOT_FOUND", "there is no such account", subject=("account", account_id[:128])
+        Kind.NOT_FOUND, "ACCOUNT_NOT_FOUND", "there is no such account", subject=("orderd.Account", account_id[:128])
     )
 
 
 def unknown_order(named: str) -> EngineError:
     """No such order, or none in that account."""
-    return EngineError(Kind.NOT_FOUND, "ORDER_NOT_FOUND", "there is no such order", subject=("order", named[:128]))
+    return EngineError(
+        Kind.NOT_FOUND, "ORDER_NOT_FOUND", "there is no such order", subject=("orderd.Order", named[:128])
+    )
 
 
 def draining() -> EngineError:
@@ -199,8 +207,21 @@ def error_message(refusal: Refusal) -> error_pb2.Error:
 
 
 def reason_number(reason: str) -> error_pb2.ErrorReason.ValueType:
-    """The wire's number for a reason, unspecified for the empty one. Raises ValueError for an unknown word."""
-    return error_pb2.ErrorReason.Value(_PREFIX + (reason or "UNSPECIFIED"))
+    """The wire's number for a reason; unspecified for an empty one and for a word that the contract lacks."""
+    return error_pb2.ErrorReason.Value(_PREFIX + (reason if reason in CODES else "UNSPECIFIED"))
+
+
+def _code_of(error: EngineError) -> grpc.StatusCode:
+    code = CODES.get(error.reason)
+    if code is not None:
+        return code
+    # A word that the contract lacks is a defect, but nothing was recorded, and the caller must hear that.
+    log.error("undocumented_reason", reason=error.reason, kind=error.kind.name)
+    return KINDS[error.kind]
+
+
+def _plain(reason: str, message: str, **metadata: str) -> Refusal:
+    return Refusal(code=CODES[reason], reason=reason, message=message, metadata=tuple(metadata.items()))
 
 
 def _details_of(refusal: Refusal) -> Iterable[Message]:

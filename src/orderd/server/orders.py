@@ -171,12 +171,12 @@ def _without_tags(response: bytes) -> bytes:
 
 
 def _cancel_reason(result: api.CancelResult) -> error_pb2.ErrorReason.ValueType:
-    try:
-        return reason_number(result.error_reason)
-    except ValueError:
+    number = reason_number(result.error_reason)
+    if result.error_reason and not number:
         # The other orders' cancels stand, and their caller must hear of them.
-        log.error("unknown_reason", order_id=result.order_id, reason=result.error_reason)  # noqa: TRY400 - not its trace
+        log.error("undocumented_reason", order_id=result.order_id, reason=result.error_reason)
         return error_pb2.ERROR_REASON_INTERNAL
+    return number
 
 
 def _malformed_preview(problem: Invalid) -> pb.PreviewOrderResponse:

@@ -4,6 +4,7 @@ Leaving is done in this order: health says NOT_SERVING, what would start somethi
 still taken), the engine settles what it has in flight, streams end with UNAVAILABLE, the listener closes.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -52,12 +53,12 @@ def options(*, max_request_bytes: int = MAX_REQUEST_BYTES) -> Sequence[tuple[str
     )
 
 
-class AddressError(Exception):
+class AddressError(OSError):
     """The address cannot be listened on."""
 
 
 class GrpcServer:
-    """The server's gRPC face: `start`, then `drain`."""
+    """The server's gRPC face: `start`, then `refuse_submits` and `stop`."""
 
     def __init__(  # noqa: PLR0913 - each is a setting of its own
         self,
@@ -84,6 +85,7 @@ class GrpcServer:
         self._health = health.aio.HealthServicer()
         self._registry = Registry(self._traffic, write_timeout_s=write_timeout_s, observe=observe)
         self._server: grpc.aio.Server | None = None
+        self._leaving: asyncio.Task[None] | None = None
         order, account, broker = (next(iter(file.services_by_name.values())) for file in _FILES)
         self._registry.add(order, OrderChanges(engine), OrderReads(engine), OrderStreams(engine))
         self._registry.add(account, AccountService(engine))
@@ -113,21 +115,26 @@ class GrpcServer:
         log.info("grpc_listening", address=bound, is_encrypted=self._credentials is not None)
         return bound
 
-    async def begin_drain(self) -> None:
+    def refuse_submits(self) -> None:
         """Say NOT_SERVING and refuse what would start something. Cancels, reads and open streams go on."""
         self._traffic.is_draining = True
-        await self._health.enter_graceful_shutdown()
+        if self._leaving is None:
+            leaving = self._health.enter_graceful_shutdown()
+            self._leaving = asyncio.get_running_loop().create_task(leaving, name="health")
 
     async def stop(self) -> None:
         """End the streams with UNAVAILABLE, let single calls finish for the grace time, close the listener."""
+        self.refuse_submits()
         self._traffic.end_streams()
+        if self._leaving is not None:
+            await self._leaving
         if self._server is not None:
             await self._server.stop(self._stop_grace_s)
             self._server = None
 
     async def drain(self, settle: Callable[[], Awaitable[None]] | None = None) -> None:
-        """Leave: `begin_drain`, then `settle` (the engine's part, bounded by itself), then `stop`."""
-        await self.begin_drain()
+        """Leave: `refuse_submits`, then `settle` (the engine's part, bounded by itself), then `stop`."""
+        self.refuse_submits()
         if settle is not None:
             await settle()
         await self.stop()

@@ -58,7 +58,7 @@ class OrderStreams:
                 "JOURNAL_MISMATCH",
                 "this is another journal than the one that was followed; take a snapshot",
                 metadata={"journal_id": journal.journal_id},
-                subject=("journal", ask.journal_id),
+                subject=("orderd.Journal", ask.journal_id),
             )
         if after is None:
             return
