@@ -7,6 +7,7 @@ Rule 2: threads are daemons that nobody waits for; beside one stuck in an overdu
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable
 
 from orderd.brokers.alpaca.budget import Budget, Ticket
@@ -26,6 +27,7 @@ _CREWS = {
 }
 _RANK = {lane: rank for rank, lane in enumerate(Lane)}
 _LAST, _FIRST = len(Lane), -1
+_TOO_LATE_S = 0.02
 _REPLACEMENTS = 4
 """A crew never has more than this many times its threads, however many are stuck."""
 
@@ -170,7 +172,8 @@ class Rest:
             while not is_sent_home:
                 _, _, job = crew.jobs.get()
                 is_sent_home = job is None
-                if job is not None and job.claim():
+                # A call that would go out at its deadline stays unclaimed: its caller then knows it was not sent.
+                if job is not None and job.deadline - time.monotonic() > _TOO_LATE_S and job.claim():
                     outcome: Outcome = AnswerLost("the thread ended")
                     try:
                         outcome = wire.perform(job.request, job.deadline)

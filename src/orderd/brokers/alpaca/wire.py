@@ -26,6 +26,7 @@ _CONNECT_SHARE = 0.5
 _CONNECT_LIMIT_S = 5.0
 _LATE_S = 30.0
 """How long after its deadline an answer is still waited for, to be handed on as a late one."""
+_IDLE_S = 15.0
 _BODY_LIMIT = 32 * 1024 * 1024
 _CHUNK = 64 * 1024
 _PREFIX = "/v2"
@@ -57,6 +58,7 @@ class Wire(TradingClient):
             session.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0))
         self._session = session
         self._ends = 0.0
+        self._used = 0.0
 
     def __repr__(self) -> str:
         """Show nothing: the base class holds the keys."""
@@ -65,6 +67,7 @@ class Wire(TradingClient):
     def perform(self, request: Request, deadline: float) -> Outcome:
         """Send once. `deadline` is the caller's, on `time.monotonic`; a late answer is still waited for a while."""
         self._ends = deadline
+        self._refresh()
         data: object = list(request.query) if request.method in {"GET", "DELETE"} else request.body
         path = request.path.removeprefix(_PREFIX)
         try:
@@ -94,6 +97,13 @@ class Wire(TradingClient):
         with answer:
             received = {name.lower(): value for name, value in answer.headers.items()}
             return Response(status=answer.status_code, headers=received, body=_read(answer, self._ends + _LATE_S))
+
+    def _refresh(self) -> None:
+        """Leave a connection that has been idle: its end may just be closing, and a POST into it would be lost."""
+        now = time.monotonic()
+        if now - self._used > _IDLE_S:
+            self._session.close()
+        self._used = now
 
     def shut(self) -> None:
         """Close the socket."""
