@@ -68,14 +68,15 @@ class ManyRows:
 
     def run(self, connection: sqlite3.Connection, rows: Sequence[Cells]) -> int:
         """Execute for these rows, in their order; return how many rows of the table that changed."""
-        start, left, changed = 0, len(rows), 0
+        before = connection.total_changes  # a cursor's rowcount knows nothing of statements that begin with WITH
+        start, left = 0, len(rows)
         while left:
             size = ROWS_A_STATEMENT if left >= ROWS_A_STATEMENT else 1 << (left.bit_length() - 1)
             chunk = rows[start : start + size]
-            changed += connection.execute(self._texts[size], [cell for row in chunk for cell in row]).rowcount
+            connection.execute(self._texts[size], [cell for row in chunk for cell in row])
             start += size
             left -= size
-        return changed
+        return connection.total_changes - before
 
 
 def _inserting(table: Table, *, leaving_out: Sequence[str] = ()) -> ManyRows:

@@ -1,0 +1,58 @@
+"""What must be true of every journal at every moment, also one whose process was killed: checked from its tables."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+from oms.v1 import order_pb2 as pb
+from orderd.core.order import Fill, Order
+from orderd.wire.messages import fill_bytes, order_bytes
+from orderd.wire.splice import with_sequence
+
+
+class Contents(msgspec.Struct, frozen=True):
+    """What the checks left over for a test to compare: head, and each event's (order id, version)."""
+
+    head: int
+    events: dict[int, tuple[str, int]]
+
+
+def check(path: Path) -> Contents:
+    """Read a journal that no server has open, and hold it to its invariants."""
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        ((head,),) = connection.execute("SELECT head_sequence FROM journal_meta").fetchall()
+        events = connection.execute(
+            "SELECT sequence, order_id, version, body FROM order_events ORDER BY sequence"
+        ).fetchall()
+        assert [row[0] for row in events] == list(range(1, head + 1)), "sequences have a gap, or the head row is wrong"
+        last: dict[str, pb.OrderEvent] = {}
+        for sequence, order_id, version, body in events:
+            event = pb.OrderEvent.FromString(body)
+            assert (event.sequence, event.order.sequence, event.order_id) == (sequence, sequence, order_id)
+            previous = last[order_id].version if order_id in last else 0
+            assert version == event.version == event.order.version == previous + 1, "an order's versions have a gap"
+            last[order_id] = event
+        _check_orders(connection, last)
+    return Contents(head, {row[0]: (row[1], row[2]) for row in events})
+
+
+def _check_orders(connection: sqlite3.Connection, last: dict[str, pb.OrderEvent]) -> None:
+    """Each row is the fold of its last event: the columns, the message and the core value all say the same."""
+    rows = connection.execute("SELECT order_id, status, version, sequence, body, state FROM orders").fetchall()
+    assert {row[0] for row in rows} == set(last)
+    for order_id, status, version, sequence, body, state in rows:
+        event = last[order_id]
+        assert body == event.order.SerializeToString(deterministic=True)
+        assert (version, sequence) == (event.version, event.sequence)
+        fills = connection.execute(
+            "SELECT body, state FROM fills WHERE order_id = ? ORDER BY fill_number", (order_id,)
+        ).fetchall()
+        booked = tuple(msgspec.msgpack.decode(row[1], type=Fill) for row in fills)
+        order = msgspec.structs.replace(msgspec.msgpack.decode(state, type=Order), fills=booked)
+        assert order.state.value == status
+        assert with_sequence(order_bytes(order), sequence) == body
+        assert [fill_bytes(order, one) for one in booked] == [row[0] for row in fills]
