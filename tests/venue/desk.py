@@ -29,6 +29,8 @@ from orderd.venue.quotes import Source
 from orderd.venue.sessions import Sessions
 from orderd.venue.state import Settings
 
+Json = Any
+
 THURSDAY = datetime(2026, 10, 8, 15, 0, tzinfo=UTC)
 """11:00 in New York, an ordinary trading day."""
 WHOLE = Settings(partial_rate=Decimal(0))
@@ -64,7 +66,7 @@ class Desk:
     def go(self, *, ms: int = 100) -> None:
         self.venue.advance(self.venue.now + timedelta(milliseconds=ms))
 
-    def ask(self, **fields: Any) -> Order | Refused:
+    def ask(self, **fields: object) -> Order | Refused:
         """Submit; a market order for one AAPL share, good for the day, unless told otherwise."""
         asked = {
             "symbol": "AAPL",
@@ -76,17 +78,17 @@ class Desk:
             asked.setdefault("quantity", d(1))
         return self.venue.submit(self.account, NewOrder(**asked))
 
-    def submit(self, **fields: Any) -> Order:
+    def submit(self, **fields: object) -> Order:
         order = self.ask(**fields)
         assert isinstance(order, Order), order
         return order
 
-    def refused(self, **fields: Any) -> Refused:
+    def refused(self, **fields: object) -> Refused:
         refused = self.ask(**fields)
         assert isinstance(refused, Refused), refused
         return refused
 
-    def limit(self, price: str, **fields: Any) -> Order:
+    def limit(self, price: str, **fields: object) -> Order:
         """A limit order, already working."""
         order = self.submit(type=OrderType.LIMIT, limit_price=d(price), **fields)
         self.go()
@@ -101,7 +103,7 @@ class Desk:
     def cancel(self, order: Order) -> Order | Refused:
         return self.venue.cancel(self.account, order.order_id)
 
-    def replace(self, order: Order, **fields: Any) -> Order | Refused:
+    def replace(self, order: Order, **fields: object) -> Order | Refused:
         return self.venue.replace(self.account, order.order_id, Change(**fields))
 
     def quote(self, bid: str, ask: str, symbol: str = "AAPL") -> None:
@@ -155,13 +157,13 @@ class Counter:
         query: Mapping[str, str] | None = None,
         *,
         status: int = 200,
-    ) -> Any:
+    ) -> Json:
         """Call and read the answer, which must have this status."""
         reply = self.call(method, path, body, query)
         assert reply.status == status, reply
         return json.loads(reply.body) if reply.body else None
 
-    def buy(self, **fields: Any) -> Any:
+    def buy(self, **fields: object) -> Json:
         """POST a market buy of one KO share unless told otherwise; keys set to None are left out."""
         asked = {"symbol": "KO", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"} | fields
         return self.json("POST", "/orders", {name: value for name, value in asked.items() if value is not None})
@@ -178,7 +180,7 @@ class Counter:
         session.receive('{"action":"auth","key":"key","secret":"secret"}')
         session.receive('{"action":"listen","data":{"streams":["trade_updates"]}}')
 
-    def arm(self, kind: FaultKind, **fields: Any) -> Fault:
+    def arm(self, kind: FaultKind, **fields: object) -> Fault:
         return self.venue.faults.arm(Fault(kind=kind, **fields))
 
 
@@ -192,5 +194,5 @@ def reference() -> Path:
     return samples
 
 
-def sample(name: str) -> Any:
+def sample(name: str) -> Json:
     return json.loads((reference() / name).read_text(encoding="utf-8"))

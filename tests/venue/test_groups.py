@@ -16,10 +16,10 @@ from orderd.venue.orders import (
     TimeInForce,
 )
 from orderd.venue.state import Settings
-from tests.venue.desk import Desk, d
+from tests.venue.desk import Desk, Json, d
 
 
-def bracket(desk: Desk, **fields: Any) -> Order:
+def bracket(desk: Desk, **fields: object) -> Order:
     return desk.submit(
         quantity=d(10),
         order_class=OrderClass.BRACKET,
@@ -222,7 +222,7 @@ def test_group_rules() -> None:
 CALLS = ("AAPL261120C00190000", "AAPL261120C00200000")
 
 
-def spread(desk: Desk, *, limit: str | None = "9", quantity: str = "2", ratios: tuple[str, str] = ("1", "1")) -> Any:
+def spread(desk: Desk, *, limit: str | None = "9", quantity: str = "2", ratios: tuple[str, str] = ("1", "1")) -> Json:
     for symbol, price in zip(CALLS, ("8", "3"), strict=True):
         desk.venue.set_quote(symbol, d(price), d(price) + d("0.1"))
     return desk.ask(

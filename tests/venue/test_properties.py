@@ -61,6 +61,8 @@ scripts = st.lists(acts, max_size=40)
 def play(desk: Desk, act: dict[str, Any]) -> None:
     """Do one thing to the venue; what it refuses is refused."""
     venue, picked = desk.venue, _picked(desk, act.get("pick", 0))
+    if picked is not None:
+        _touch(desk, picked, act)
     match act["act"]:
         case "submit":
             venue.submit(desk.account, _request(act))
@@ -68,16 +70,22 @@ def play(desk: Desk, act: dict[str, Any]) -> None:
             venue.set_quote(act["symbol"], act["price"], act["price"] + d("0.02"))
         case "go":
             venue.advance(venue.now + timedelta(milliseconds=act["ms"]))
-        case "cancel" if picked is not None:
-            venue.cancel(desk.account, picked.order_id)
-        case "replace" if picked is not None:
-            venue.replace(desk.account, picked.order_id, Change(limit_price=act["price"]))
-        case "fill" if picked is not None and picked.is_open and picked.leaves:
-            venue.fill(picked.order_id, min(act["quantity"], picked.leaves), act["price"])
         case "bust" | "correct":
             _undo(desk, act)
         case "expire":
             venue.expire_day()
+        case _:
+            pass
+
+
+def _touch(desk: Desk, picked: Order, act: dict[str, Any]) -> None:
+    match act["act"]:
+        case "cancel":
+            desk.venue.cancel(desk.account, picked.order_id)
+        case "replace":
+            desk.venue.replace(desk.account, picked.order_id, Change(limit_price=act["price"]))
+        case "fill" if picked.is_open and picked.leaves:
+            desk.venue.fill(picked.order_id, min(act["quantity"], picked.leaves), act["price"])
         case _:
             pass
 

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
@@ -13,7 +12,7 @@ from tests.venue.desk import Desk, d
 SLOW = Settings(partial_rate=Decimal(0), replace_delay=timedelta(milliseconds=50))
 
 
-def replaced(desk: Desk, order: Order, **fields: Any) -> Order:
+def replaced(desk: Desk, order: Order, **fields: object) -> Order:
     answer = desk.replace(order, **fields)
     assert isinstance(answer, Order), answer
     return answer

@@ -19,6 +19,10 @@ class Book:
         self._open_own: dict[tuple[str, str], dict[str, None]] = {}
         self._reserved: dict[str, Decimal] = {}
 
+    def announce(self, order: Order) -> None:
+        """Give an order its place in the account's list ahead of its legs, which are stored before it."""
+        self._by_account.setdefault(order.account_id, {})[order.order_id] = None
+
     def put(self, order: Order) -> Order:
         """Store a new order or the next version of a known one."""
         before = self._orders.get(order.order_id)

@@ -86,7 +86,7 @@ def _execute_strategy(state: State, parent: Order, quantity: Decimal, net: Decim
     parent = _filled(state, parent, quantity, net)
     state.put(parent)
     kind = EventKind.FILL if not parent.leaves else EventKind.PARTIAL_FILL
-    state.tell(kind, parent, leg_executions=tuple(made))
+    state.tell(kind, parent, leg_executions=tuple(made), traded=(quantity, net))
     return parent
 
 

@@ -56,6 +56,7 @@ def can_trade(state: State, order: Order) -> bool:
 
 def accept(state: State, order: Order, legs: tuple[Order, ...] = ()) -> Order:
     """Take an order that passed every check onto the book and tell that it is pending."""
+    state.book.announce(order)
     for leg in legs:
         state.put(leg)
     is_on = can_trade(state, order)

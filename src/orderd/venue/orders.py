@@ -307,6 +307,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     execution_id: str = ""
     execution: Execution | None = None
     leg_executions: tuple[Execution, ...] = ()
+    quantity: Decimal | None = None
+    """What this event traded; of a multi-leg order: strategies."""
+    price: Decimal | None = None
+    """At which price; of a multi-leg order: the net of the legs."""
     position_quantity: Decimal | None = None
     position_quantities: tuple[tuple[str, Decimal], ...] = ()
     previous_execution_id: str = ""

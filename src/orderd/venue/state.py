@@ -147,9 +147,14 @@ class State:
         execution: Execution | None = None,
         leg_executions: tuple[Execution, ...] = (),
         previous_execution_id: str = "",
+        traded: tuple[Decimal, Decimal] | None = None,
     ) -> Event:
         """Tell every listener what happened to an order."""
+        if execution is not None:
+            traded = (execution.quantity, execution.price)
         event = Event(
+            quantity=traded[0] if traded else None,
+            price=traded[1] if traded else None,
             event_id=self._event_id(),
             kind=kind,
             account_id=order.account_id,

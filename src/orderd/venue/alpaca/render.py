@@ -8,7 +8,7 @@ from typing import Any
 from orderd.venue.accounts import Account, CashMovement, Configuration, Position
 from orderd.venue.assets import Asset, Contract
 from orderd.venue.funds import Funds, available_quantity
-from orderd.venue.money import CENT, MICRO, NANO, ZERO, round_to, text
+from orderd.venue.money import CENT, MICRO, NANO, round_to, text
 from orderd.venue.orders import AssetClass, Event, Execution, Order, OrderClass, Status
 from orderd.venue.quotes import Quote
 from orderd.venue.sessions import NEW_YORK, POST_CLOSE, PRE_OPEN, Day, Phase, Sessions
@@ -129,19 +129,15 @@ def event_json(event: Event, settle_date: str) -> Json:
     }
     if event.execution_id:
         shown["execution_id"] = event.execution_id
-    if event.execution is not None:
-        shown |= {
-            "price": text(event.execution.price),
-            "qty": text(event.execution.quantity),
-            "position_qty": text(event.position_quantity or ZERO),
-            "settle_date": settle_date,
-        }
+    if event.quantity is not None and event.price is not None:
+        shown |= {"price": text(event.price), "qty": text(event.quantity), "settle_date": settle_date}
+    if event.position_quantity is not None:
+        shown["position_qty"] = text(event.position_quantity)
         if event.order.asset_class is AssetClass.CRYPTO:
             shown["swap_rate"] = "1"
     if event.leg_executions:
         shown["legs"] = [_leg_fill_json(each) for each in event.leg_executions]
         shown["position_qtys"] = {symbol: text(held) for symbol, held in event.position_quantities}
-        shown["settle_date"] = settle_date
     if event.previous_execution_id:
         shown["previous_execution_id"] = event.previous_execution_id
     return shown
