@@ -6,7 +6,7 @@ else's v1 can get in the way.
 """
 
 from collections.abc import Iterable
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 import grpc
 from google.protobuf.descriptor import FileDescriptor
@@ -31,7 +31,7 @@ _BESIDE: Final = (
 )
 
 
-Handler = grpc.RpcMethodHandler[Any, Any]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 class ReflectionHandlers(grpc.GenericRpcHandler):
@@ -53,7 +53,7 @@ class ReflectionHandlers(grpc.GenericRpcHandler):
         )
         self._handlers = {f"/{name}/ServerReflectionInfo": handler for name in (V1, V1ALPHA)}
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "Handler | None":
         """The handler of either version's only method."""
         return self._handlers.get(handler_call_details.method)
 
@@ -76,7 +76,7 @@ def _renamed(alpha: FileDescriptorProto) -> FileDescriptorProto:
     proto.name = alpha.name.replace("v1alpha", "v1")
     proto.package = alpha.package.replace("v1alpha", "v1")
     for message in proto.message_type:
-        for field in message.field:
+        for field in (field for field in message.field if field.type_name):
             field.type_name = field.type_name.replace(".v1alpha.", ".v1.")
     for method in proto.service[0].method:
         method.input_type = method.input_type.replace(".v1alpha.", ".v1.")

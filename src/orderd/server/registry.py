@@ -7,7 +7,7 @@ Answers are bytes already: what is stored is sent, nothing is serialised twice.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeAlias
 
 import grpc
 import structlog
@@ -46,7 +46,7 @@ Observer = Callable[[str, str, float], None]
 Context = grpc.aio.ServicerContext[bytes, bytes]
 Method = Callable[[Any, Call], Awaitable[Any]]
 """A method of a service: takes its own request type; answers bytes, or None when it streams."""
-Handler = grpc.RpcMethodHandler[bytes, bytes]
+Handler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
 
 
 class Registry(grpc.GenericRpcHandler):
@@ -68,7 +68,7 @@ class Registry(grpc.GenericRpcHandler):
                 raise ValueError(f"{path} is served by {len(serving)} parts, not by one")
             self._handlers[path] = self._handler(path, method, serving[0])
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "Handler | None":
         """The handler of a method; None lets gRPC answer UNIMPLEMENTED."""
         return self._handlers.get(handler_call_details.method)
 
