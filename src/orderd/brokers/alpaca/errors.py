@@ -42,7 +42,6 @@ _SUBMIT = (
     (403, r"cannot open a (long buy|short sell) while a (short sell|long buy) order is open"),
     (403, r"account is not allowed to short"),
     (403, r"unable to open new notional orders while having open closing position orders"),
-    (403, r".*pattern day trad"),
     (403, r"potential wash trade detected"),
     (422, r"potential wash trade detected"),
     (422, DUPLICATE),

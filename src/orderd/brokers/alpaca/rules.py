@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from math import gcd
 
+import msgspec
+
 from orderd.brokers.alpaca.bodies import take_profit, trail
 from orderd.brokers.alpaca.symbols import is_spelled
 from orderd.core.order import (
@@ -72,7 +74,11 @@ def capabilities(asset_class: AssetClass, *, settle_s: float, requests_per_minut
 
 def complaint(order: Order) -> str:
     """Return the first rule this order breaks, or empty."""
-    for rule in _RULES:
+    return _first(_RULES, order)
+
+
+def _first(asked: tuple[Callable[[Order], str], ...], order: Order) -> str:
+    for rule in asked:
         if found := rule(order):
             return found
     return ""
@@ -327,15 +333,15 @@ def replace_complaint(order: Order, new: Terms) -> str:
     )
     if any(before is not None and after is None for before, after in pairs):
         return "REPLACE_PRICE: a price or quantity cannot be taken away"
-    return _replace_quantity(old.quantity, new.quantity)
+    if found := _replace_quantity(old.quantity, new.quantity):
+        return found
+    return _first(_TERMS_RULES, msgspec.structs.replace(order, terms=new))
 
 
 def _replace_quantity(old: Decimal | None, new: Decimal | None) -> str:
     if old is None or new is None or old == new:
         return ""
-    if places(old) or places(new):
-        return "REPLACE_FRACTIONAL: a fractional quantity cannot change"
-    return "" if new > 0 else "QUANTITY: it must be positive"
+    return "REPLACE_FRACTIONAL: a fractional quantity cannot change" if places(old) or places(new) else ""
 
 
 def places(value: Decimal) -> int:
@@ -356,13 +362,15 @@ _RULES: tuple[Callable[[Order], str], ...] = (
     _quantity,
     _notional,
     _fractional,
-    _required_prices,
-    _trail,
-    _ticks,
     _simple,
     _bracket,
     _oco_limit,
+    _required_prices,
+    _trail,
+    _ticks,
     _price_relation,
     _multileg,
     _extended_hours,
 )
+_TERMS_RULES: tuple[Callable[[Order], str], ...] = (_table, _quantity, _fractional, _trail, _ticks)
+"""Those that are about the terms alone, whatever the order hangs on."""
