@@ -40,7 +40,7 @@ class Tasks:
 
     def start(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
         """Run to its end, whoever asked."""
-        self.hold(coroutine, name)
+        _ = self.hold(coroutine, name)
 
     def hold(self, coroutine: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         """Run, and keep the task to end it early."""
@@ -70,6 +70,8 @@ class Account:
     clock: Clock
     ids: Ids
     tasks: Tasks
+    numbers: dict[str, str] = field(default_factory=dict)
+    """The broker's account number of every configured account: no two may trade one account."""
     # ---- what changes
     is_recovered: bool = False
     is_stopping: bool = False

@@ -160,7 +160,7 @@ class Amender:
             )
 
     async def _look_for_successor(self, order: Order, waited_s: float) -> None:
-        """The PATCH carried its own client id: look that up. Absent after the settle time, the old one alive: refused."""
+        """The PATCH carried its own client id: look that up. Absent after settling, the old one alive: refused."""
         account = self._account
         pending = order.pending_replace
         if pending is None or order.broker_order_id is None:

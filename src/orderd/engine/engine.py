@@ -175,7 +175,7 @@ class OrderEngine:
         taken = await asyncio.shield(account.intake.take(order.order_id, fact))
         if isinstance(taken.verdict, Impossible):
             account.replaces_to_send.discard(order.order_id)
-            raise precondition("NOT_REPLACEABLE", taken.verdict.explanation, order)
+            raise precondition("ORDER_NOT_WORKING", taken.verdict.explanation, order)
         return await self._blotter.wait(taken.order, lambda o: o.pending_replace is None, timeout_s)
 
     def _is_repeat(self, order: Order, ask: ReplaceAsk, terms: Terms) -> bool:
@@ -200,12 +200,12 @@ class OrderEngine:
         if ask.expected_version and ask.expected_version != order.version:
             text = f"expected version {ask.expected_version}, the order is at {order.version}"
             meta = {"order_id": order.order_id, "version": str(order.version)}
-            raise EngineError(Kind.ABORTED, "VERSION_MISMATCH", text, metadata=meta)
+            raise EngineError(Kind.ABORTED, "VERSION_CONFLICT", text, metadata=meta)
         if order.pending_cancel or order.pending_replace is not None:
             what = "cancel" if order.pending_cancel else "replace"
-            raise precondition(f"{what.upper()}_PENDING", f"a {what} is under way", order)
+            raise precondition(f"ORDER_PENDING_{what.upper()}", f"a {what} is under way", order)
         if not order.links:
-            raise precondition("NOT_AT_BROKER", "the broker has not acknowledged it yet", order)
+            raise precondition("ORDER_NOT_WORKING", "the broker has not acknowledged it yet", order)
         if terms.quantity is not None and terms.quantity <= order.filled_quantity:
             text = f"quantity {terms.quantity} is not above the filled {order.filled_quantity}"
             raise precondition("QUANTITY_NOT_ABOVE_FILLED", text, order)
@@ -214,11 +214,11 @@ class OrderEngine:
     def _check_terms(self, workers: Workers, order: Order, terms: Terms) -> None:
         """The new terms pass the gate like an order's, without the order's own share."""
         if not workers.account.broker.capabilities(order.asset_class).can_replace:
-            raise precondition("NOT_REPLACEABLE", "this broker cannot replace such an order", order)
+            raise precondition("REPLACE_NOT_SUPPORTED", "this broker cannot replace such an order", order)
         intent = msgspec.structs.replace(order.intent, terms=terms)
         verdict = workers.submitter.judge(intent, leave_out=1)
         if isinstance(verdict, Denied):
-            raise precondition(verdict.reason.code, verdict.reason.message, order)
+            raise precondition("RISK_DENIED", f"{verdict.reason.code}: {verdict.reason.message}", order)
 
     # ----------------------------------------------------------------------------------------------------- accounts
 

@@ -32,6 +32,10 @@ GRACE_S = 2.0
 """An order answered this recently may not be in the broker's lists yet."""
 
 
+class SameAccountError(Exception):
+    """Two configured accounts are one account at the broker: neither may be traded."""
+
+
 class Snapshot(Value, frozen=True, kw_only=True):
     """Everything that was read from the broker for one comparison."""
 
@@ -137,7 +141,10 @@ class Reconciler:
         figures = await account.broker.account()
         mark = f"account_number:{account.account_id}"
         known = await account.journal.mark(mark)
-        if known is None:
+        holder = account.numbers.setdefault(figures.number, account.account_id)
+        if holder != account.account_id:
+            raise SameAccountError(f"accounts {holder} and {account.account_id} are one account at the broker")
+        if not known:
             await account.journal.set_mark(mark, figures.number)
         elif known != figures.number:
             await self._discrepancies.open_about(
