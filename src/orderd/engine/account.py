@@ -74,7 +74,7 @@ class Account:
     """The broker's account number of every configured account: no two may trade one account."""
     # ---- what changes
     is_recovered: bool = False
-    is_stopping: bool = False
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
     halt_reason: str = ""
     stream_connected: bool = False
     stream_changed_time: datetime | None = None
@@ -110,6 +110,19 @@ class Account:
         if valid_until is not None:
             return f"not handed to the broker by {valid_until.isoformat()}"
         return f"not handed to the broker within {self.policy.send_within_s:g} s"
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the server drains: nothing new is sent, nothing new is looked up."""
+        return self.stopping.is_set()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, but not past the moment the server begins to drain."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.stopping.wait()
+        except TimeoutError:
+            return
 
     def open_count(self) -> int:
         """How many orders of this account have no end."""

@@ -79,7 +79,7 @@ class Amender:
                 await self.read(broker_order_id)
                 return await self._refused_for_good(order.order_id, outcome)
             case NotSent() | Unknown():
-                await account.clock.sleep(RETRY_S)
+                await account.pause(RETRY_S)
         if self._cancelling(order.order_id) is not None:
             await self.read(broker_order_id)
         return self._cancelling(order.order_id) is None
@@ -90,7 +90,7 @@ class Amender:
         if order is None:
             return True
         if order.links[-1].phase in {Phase.PENDING_CANCEL, Phase.PENDING_REPLACE}:
-            await self._account.clock.sleep(RETRY_S)
+            await self._account.pause(RETRY_S)
             return False
         at = self._account.clock.now()
         fact = CancelDeclined(at=at, source=REPLY, code=outcome.code, message=outcome.message)

@@ -269,7 +269,7 @@ class OrderEngine:
         """No new submits, no new sends; those in flight are waited for and recorded."""
         self._is_draining = True
         for workers in self._workers.values():
-            workers.account.is_stopping = True
+            workers.account.stopping.set()
         await asyncio.gather(*(workers.drain() for workers in self._workers.values()))
 
 

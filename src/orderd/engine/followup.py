@@ -50,7 +50,7 @@ class FollowUp:
     async def _read(self, broker_order_id: BrokerOrderId) -> None:
         for pause_s in READ_PAUSES_S:
             if pause_s:
-                await self._account.clock.sleep(pause_s)
+                await self._account.pause(pause_s)
             if self._account.is_stopping or await self._amender.read(broker_order_id):
                 return
         log.warning("read_failed", account_id=self._account.account_id, broker_order_id=broker_order_id)
@@ -64,7 +64,7 @@ class FollowUp:
         """Fetch the executions the broker's cumulative figure is about; the stream usually brings them first."""
         account = self._account
         for pause_s in EXECUTION_PAUSES_S:
-            await account.clock.sleep(pause_s)
+            await account.pause(pause_s)
             if account.is_stopping or not self._is_missing(order_id, broker_order_id):
                 return
             try:

@@ -1,5 +1,7 @@
 """The fill listener: everything the broker's stream says, in its order, for as long as the process lives."""
 
+import asyncio
+
 import structlog
 
 from orderd.core.values import AccountId
@@ -9,6 +11,9 @@ from orderd.ports import BrokerReport, Clock, RawPayload, StreamDown, StreamUp, 
 
 log = structlog.get_logger("orderd.listener")
 
+UNDER_WAY = 256
+"""Reports between the socket and their commit; beyond it the socket is read no further."""
+
 
 class Listener:
     """Follows one account's stream."""
@@ -17,6 +22,7 @@ class Listener:
         """Reports go to the router."""
         self._account = account
         self._router = router
+        self._places = asyncio.Semaphore(UNDER_WAY)
 
     async def run(self) -> None:
         """Until the broker is closed. Anything may have been missed before each StreamUp: a reconciliation follows."""
@@ -27,7 +33,8 @@ class Listener:
         account = self._account
         match update:
             case BrokerReport():
-                await self._router.report(update)
+                await self._places.acquire()
+                account.tasks.start(self._bring(update), "report")
             case StreamUp():
                 self._set_connected(connected=True)
                 log.info("stream_up", account_id=account.account_id)
@@ -39,6 +46,15 @@ class Listener:
                 log.warning("stream_unreadable", account_id=account.account_id, message=update.message)
                 await account.journal.keep_raw(quarantined(account.account_id, update, account.clock))
                 account.reconcile_wanted.set()
+
+    async def _bring(self, report: BrokerReport) -> None:
+        """Tasks start in the order they are made, and a report reaches its order's mailbox before it first waits: so
+        the reports of an order keep their order, while the commits of different orders share one transaction.
+        """
+        try:
+            await self._router.report(report)
+        finally:
+            self._places.release()
 
     def _set_connected(self, *, connected: bool) -> None:
         if self._account.stream_connected is not connected:

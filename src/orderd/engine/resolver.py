@@ -63,7 +63,7 @@ class Resolver:
                         return
                 case Absent() | CannotTell():
                     pass
-            await account.clock.sleep(self._pause(tries, elapsed_s))
+            await account.pause(self._pause(tries, elapsed_s))
             tries += 1
 
     def _pause(self, tries: int, elapsed_s: float) -> float:

@@ -212,7 +212,7 @@ class Sender:
             return
         if account.is_stopping:
             return
-        await account.clock.sleep(pause_s)
+        await account.pause(pause_s)
         current = account.blotter.get(order.order_id)
         if current is not None and current.is_open and not current.links and not account.is_stopping:
             await self._hand_over(current)

@@ -88,7 +88,9 @@ class Workers:
         account = self.account
         if not account.halt_reason:
             subject = ("orderd.Account", account.account_id)
-            raise EngineError(Kind.FAILED_PRECONDITION, "ACCOUNT_NOT_HALTED", "the account is not halted", subject=subject)
+            raise EngineError(
+                Kind.FAILED_PRECONDITION, "ACCOUNT_NOT_HALTED", "the account is not halted", subject=subject
+            )
         log.warning("account_resumed", account_id=account.account_id, halted_by=account.halt_reason, reason=reason)
         await self.discrepancies.close_halting(reason)
         account.halt_reason = ""
