@@ -1,5 +1,6 @@
 """A served stand-in engine behind a real socket, and the means to talk to it."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -51,6 +52,12 @@ class House:
         answer = await self.orders.BatchSubmitOrders(pb.BatchSubmitOrdersRequest(requests=requests))
         assert all(result.HasField("response") for result in answer.results), answer
         return [result.response.order for result in answer.results]
+
+    async def streams_left(self, count: int) -> None:
+        """Wait until no more than so many streams are open."""
+        async with asyncio.timeout(20):
+            while self.server.streams > count:  # noqa: ASYNC110 - the server rings no bell for it
+                await asyncio.sleep(0.01)
 
     def stream(self, **fields: object) -> "Reader":
         """Subscribe."""
