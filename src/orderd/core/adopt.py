@@ -1,25 +1,31 @@
 """Binding a broker's order to ours: the first acknowledgement, and every successor of a replace chain.
 
-Rule: nothing is adopted that differs in symbol, side, quantity, notional, asset or client id. Differences of type and
+Rule 1: nothing is adopted that differs in symbol, side, quantity, notional, asset or client id. Differences of type and
 price are restated; anything else is never ours, whatever id it carries.
+Rule 2: a successor is bound on proof: its own (it works, it traded, it ended), or its elder's word (`replaced`).
 """
 
-from orderd.core.events import Acknowledged, OutcomeUnknown, ReplaceRefused, Restated
+from orderd.core.events import Acknowledged, OutcomeUnknown, Replaced, ReplaceRefused, Restated
 from orderd.core.facts import Reported, View
-from orderd.core.order import BrokerLink, EventSource, Order, OrderState, Phase
-from orderd.core.settle import OURS, differing_terms, replaced
+from orderd.core.order import OURS, BrokerLink, Order, OrderState, Phase, Terms
+from orderd.core.settle import REVIVED, differing_terms, revival, wants_cancel
 from orderd.core.table import Move
 from orderd.core.values import Reason
 from orderd.core.verdicts import Draft, Impossible, NeedKind, Verdict
 
 MISMATCH = "ADOPTION_MISMATCH"
+_UNPROVEN = frozenset({Phase.QUEUED, Phase.PENDING_REPLACE, Phase.UNKNOWN})
+_SAME_END = {
+    Phase.CANCELED: OrderState.CANCELED,
+    Phase.EXPIRED: OrderState.EXPIRED,
+    Phase.REJECTED: OrderState.REJECTED,
+}
 
 
-def bind(draft: Draft, fact: Reported) -> Verdict | None:
-    """Bind `fact.view` to the drafted order's chain; a verdict when that is refused, None when it went on."""
-    if draft.order.links:
-        return _bind_successor(draft, fact)
-    return _bind_first(draft, fact)
+def bind(draft: Draft, fact: Reported) -> BrokerLink | Verdict:
+    """Bind `fact.view` to the drafted order's chain: the new link, or the verdict when it is not bound (yet)."""
+    refusal = _bind_successor(draft, fact) if draft.order.links else _bind_first(draft, fact)
+    return draft.order.links[-1] if refusal is None else refusal
 
 
 def mismatch(order: Order, view: View) -> tuple[str, str, str] | None:
@@ -53,7 +59,7 @@ def _bind_first(draft: Draft, fact: Reported) -> Verdict | None:
         draft.find(MISMATCH, f"{field} {ours}", f"{field} {theirs} of {view.broker_order_id}")
         return Impossible(
             explanation=f"broker order {view.broker_order_id} is not this one: {field} is {theirs}, not {ours}",
-            findings=tuple(draft.findings),
+            findings=draft.findings,
         )
     at, source, heard = fact.at, fact.source, fact.heard_ns
     if order.state is OrderState.CREATED:
@@ -71,69 +77,96 @@ def _bind_first(draft: Draft, fact: Reported) -> Verdict | None:
             )
         )
     else:
-        draft.find("REVIVED", order.state, view.status)
-        to_state = _revived(draft, view)
-        reason = Reason(code="REVIVED", message=view.status, origin=source)
-        draft.add(Restated(at=at, source=source, heard_ns=heard, link=_link_of(view), to_state=to_state, reason=reason))
+        _bind_ended(draft, fact)
     return None
 
 
-def _revived(draft: Draft, view: View) -> OrderState:
-    """An end that was ours gives way to a broker that has the order; a broker's own end stands."""
-    order = draft.order
-    if order.closed_by not in OURS and order.state is not OrderState.REJECTED:
-        return order.state
-    move = Move.REVIVE_WORKING if view.phase is Phase.WORKING else Move.REVIVE_QUEUED
-    return draft.move(move) or order.state
-
-
-def _bind_successor(draft: Draft, fact: Reported) -> Verdict | None:
+def _bind_ended(draft: Draft, fact: Reported) -> None:
+    """An end that was ours, or a refusal, gives way to a broker that has the order, unless both say the same end."""
     order, view = draft.order, fact.view
-    pending = order.pending_replace
-    is_asked = pending is not None and view.client_order_id == pending.client_order_id
-    follows = any(link.broker_order_id == view.replaces for link in order.links)
-    if not (is_asked or follows):
-        draft.find("SECOND_BROKER_ORDER", order.broker_order_id, view.broker_order_id)
-        return Impossible(
-            explanation=f"broker order {view.broker_order_id} follows none of this order's chain",
-            findings=tuple(draft.findings),
-        )
-    current = order.links[-1].broker_order_id
-    if view.phase is Phase.REJECTED:
-        if pending is not None:
-            reason = Reason(code=view.reason_code or "REJECTED", message=view.reason_text, origin=fact.source)
-            draft.add(ReplaceRefused(at=fact.at, source=fact.source, heard_ns=fact.heard_ns, reason=reason))
-        draft.need(NeedKind.ORDER, current)
-        return draft.verdict(is_stale=True)
-    if pending is not None and not _proves(fact):
-        # A 200 is not yet success: the old order may fill first. Its own word decides.
-        draft.need(NeedKind.ORDER, current)
-        return draft.verdict(is_stale=True)
-    if pending is not None:
-        replaced(draft, fact, _link_of(view), pending.terms)
-        return None
-    terms = differing_terms(order.terms, view.terms) if view.terms is not None else None
-    reason = Reason(code="REPLACED_AT_BROKER", message=f"{current} became {view.broker_order_id}", origin=fact.source)
+    to_state, reason, cancel = order.state, None, None
+    gives_way = order.closed_by in OURS or order.state is OrderState.REJECTED
+    if gives_way and _SAME_END.get(view.phase) is not order.state:
+        draft.find(REVIVED, order.state, view.status)
+        to_state = draft.move(revival(order, view.phase)) or order.state
+        reason = Reason(code=REVIVED, message=view.status, origin=fact.source)
+        cancel = wants_cancel(order)
     draft.add(
         Restated(
             at=fact.at,
             source=fact.source,
             heard_ns=fact.heard_ns,
             link=_link_of(view),
-            to_state=_state_beside(draft),
-            terms=terms,
+            to_state=to_state,
+            pending_cancel=cancel,
             reason=reason,
         )
     )
+
+
+def _bind_successor(draft: Draft, fact: Reported) -> Verdict | None:
+    order, view = draft.order, fact.view
+    current, pending = order.links[-1], order.pending_replace
+    is_asked = pending is not None and view.client_order_id == pending.client_order_id
+    if not is_asked and order.link(view.replaces) is None:
+        draft.find("SECOND_BROKER_ORDER", current.broker_order_id, view.broker_order_id)
+        return Impossible(
+            explanation=f"broker order {view.broker_order_id} follows none of this order's chain",
+            findings=draft.findings,
+        )
+    if view.phase is Phase.REJECTED and current.phase is not Phase.REPLACED:
+        if is_asked:
+            reason = Reason(code=view.reason_code or "REJECTED", message=view.reason_text, origin=fact.source)
+            draft.add(ReplaceRefused(at=fact.at, source=fact.source, heard_ns=fact.heard_ns, reason=reason))
+        draft.need(NeedKind.ORDER, current.broker_order_id)
+        return draft.verdict(is_stale=True)
+    if fact.execution is None and view.phase in _UNPROVEN and current.phase is not Phase.REPLACED:
+        # A 200 is not yet success: the old order may fill first. Its own word decides.
+        draft.need(NeedKind.ORDER, current.broker_order_id)
+        return draft.verdict(is_stale=True)
+    if pending is not None and (is_asked or not view.client_order_id):
+        _succeed(draft, fact, pending.terms)
+    else:
+        _restate_successor(draft, fact)
     return None
 
 
-def _state_beside(draft: Draft) -> OrderState:
-    """Binding a successor moves nothing by itself, but an order of ours that we ended may be alive in it."""
+def _succeed(draft: Draft, fact: Reported, terms: Terms) -> None:
+    """Our replace is proven: the successor is bound and the asked terms are in force."""
     order = draft.order
-    return order.state if order.is_open or order.closed_by is not EventSource.ENGINE else OrderState.SUBMITTED
+    is_complete = terms.quantity is not None and order.filled_quantity >= terms.quantity
+    draft.add(
+        Replaced(
+            at=fact.at,
+            source=fact.source,
+            heard_ns=fact.heard_ns,
+            broker_time=fact.broker_time,
+            link=_link_of(fact.view),
+            terms=terms,
+            to_state=(draft.move(Move.FILL_REST) if is_complete else None) or order.state,
+        )
+    )
 
 
-def _proves(fact: Reported) -> bool:
-    """Whether the successor itself proves the replace: it works, it traded, or it has ended by its own."""
-    return fact.execution is not None or fact.view.phase not in {Phase.QUEUED, Phase.PENDING_REPLACE, Phase.UNKNOWN}
+def _restate_successor(draft: Draft, fact: Reported) -> None:
+    """A person or the venue replaced it: the successor is bound with the terms it has."""
+    order, view = draft.order, fact.view
+    to_state = order.state
+    if not order.is_open and order.closed_by in OURS:
+        draft.find(REVIVED, order.state, view.status)
+        to_state = draft.move(revival(order, view.phase)) or order.state
+    elder = order.links[-1].broker_order_id
+    draft.add(
+        Restated(
+            at=fact.at,
+            source=fact.source,
+            heard_ns=fact.heard_ns,
+            link=_link_of(view),
+            to_state=to_state,
+            terms=differing_terms(order.terms, view.terms) if view.terms is not None else None,
+            pending_cancel=wants_cancel(order),
+            reason=Reason(
+                code="REPLACED_AT_BROKER", message=f"{elder} became {view.broker_order_id}", origin=fact.source
+            ),
+        )
+    )

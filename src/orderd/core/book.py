@@ -2,9 +2,10 @@
 
 An execution covers (cum - quantity, cum] of its broker order, within one bust epoch. Price and time are never
 identity. Covered by a real fill: a repeat. Covered by an inferred one: it consumes that part. Free: new.
+Time decides one thing only: on which side of a bust an execution was counted, because the broker counts anew after it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -16,7 +17,7 @@ from orderd.core.values import ZERO, FillId, Value, add, divide, multiply, subtr
 
 
 class Repeat(Value, frozen=True, kw_only=True):
-    """It is booked already. `fill` is None when it lies below the bust base. `conflicts`: same id, other content."""
+    """It is booked already. `fill` is None when nothing tells which fill it is. `conflicts`: same id, other content."""
 
     fill: Fill | None
     conflicts: bool = False
@@ -29,11 +30,18 @@ class New(Value, frozen=True, kw_only=True):
     fill: Fill
 
 
+class Undone(Value, frozen=True, kw_only=True):
+    """It is news, and the broker has taken it back already."""
+
+    fill: Fill
+
+
 class Consumes(Value, frozen=True, kw_only=True):
     """It explains (part of) inferred fills: those go, it and what is left of them come. The total may not fall."""
 
     removed: tuple[FillId, ...]
     added: tuple[Fill, ...]
+    growth: Decimal
 
 
 class Overlaps(Value, frozen=True, kw_only=True):
@@ -42,20 +50,21 @@ class Overlaps(Value, frozen=True, kw_only=True):
     fill: Fill
 
 
-Placement = Repeat | New | Consumes | Overlaps
+Placement = Repeat | New | Undone | Consumes | Overlaps
 
 
 def counted(order: Order, link: BrokerLink) -> list[Fill]:
-    """The fills of this broker order that count, in its current epoch and before."""
+    """The fills of this broker order that count."""
     return [f for f in order.fills if f.broker_order_id == link.broker_order_id and f.is_counted]
 
 
 def booked_quantity(order: Order, link: BrokerLink) -> Decimal:
     """Sum of the counted fills of this broker order."""
+    if len(order.links) == 1:
+        return order.filled_quantity
     total = ZERO
-    for fill in order.fills:
-        if fill.broker_order_id == link.broker_order_id and fill.is_counted:
-            total = add(total, fill.quantity)
+    for fill in counted(order, link):
+        total = add(total, fill.quantity)
     return total
 
 
@@ -66,16 +75,16 @@ def next_fill_id(order: Order, offset: int = 0) -> FillId:
 
 def place(order: Order, link: BrokerLink, execution: Execution, at: datetime, source: EventSource) -> Placement:
     """Say what this execution is to the fills already booked. Total: every execution gets an answer."""
-    known = _by_alias(order, execution)
-    if known is not None:
-        same = known.quantity == execution.quantity and known.price == execution.price
-        return Repeat(fill=known, conflicts=not same)
-    cum = execution.cum_after
+    if order.fills:
+        known = _by_alias(order, link, execution, at)
+        if known is not None:
+            return known
+    cum = execution.cum_after if execution.cum_after is not None else _assumed_cum(order, link, execution)
     if cum is None:
-        cum = add(booked_quantity(order, link), execution.quantity)
+        return Repeat(fill=None)
     fill = Fill(
         fill_id=next_fill_id(order),
-        broker_order_id=execution.broker_order_id,
+        broker_order_id=link.broker_order_id,
         cum_after=cum,
         quantity=execution.quantity,
         price=execution.price,
@@ -83,90 +92,133 @@ def place(order: Order, link: BrokerLink, execution: Execution, at: datetime, so
         source=source,
         occurred_time=execution.occurred_time,
         recorded_time=at,
-        epoch=link.epoch,
         aliases=() if execution.execution_id is None else (execution.execution_id,),
         liquidity=execution.liquidity,
         fee=execution.fee,
     )
-    if not order.fills:
-        return New(fill=fill)
-    return _place_among(order, link, fill)
+    if order.pending_busts and _is_undone(order, execution):
+        return Undone(fill=fill)
+    return _place_among(order, link, fill) if order.fills else New(fill=fill)
 
 
-def _by_alias(order: Order, execution: Execution) -> Fill | None:
+def known_as(order: Order, execution_id: str) -> list[Fill]:
+    """The fills that go by this id, those that count first."""
+    return sorted((f for f in order.fills if execution_id in f.aliases), key=lambda f: not f.is_counted)
+
+
+def _by_alias(order: Order, link: BrokerLink, execution: Execution, at: datetime) -> Repeat | None:
+    """The repeat of a fill that has this id: its own, or one it was given within its bust epoch."""
     if execution.execution_id is None:
         return None
-    for fill in order.fills:
-        if execution.execution_id in fill.aliases and fill.broker_order_id == execution.broker_order_id:
-            return fill
-    return None
+    epoch = link.epoch_of(execution.occurred_time or at)
+    known = [
+        fill
+        for fill in known_as(order, execution.execution_id)
+        if fill.broker_order_id == link.broker_order_id
+        and (fill.execution_id == execution.execution_id or _epoch(link, fill) == epoch)
+    ]
+    if not known:
+        return None
+    same = any(f.quantity == execution.quantity and f.price == execution.price for f in known)
+    return Repeat(fill=known[0], conflicts=not same)
+
+
+def _assumed_cum(order: Order, link: BrokerLink, execution: Execution) -> Decimal | None:
+    """Where an execution that does not say so may lie: over what was inferred, else behind what is booked.
+
+    None when nothing identifies it, or when the broker's own figure leaves no room: then it is told twice.
+    """
+    if execution.execution_id is None:
+        return None
+    inferred = [f for f in counted(order, link) if f.status is FillStatus.INFERRED]
+    if inferred:
+        first = min(inferred, key=lambda f: f.cum_after)
+        return add(subtract(first.cum_after, first.quantity), execution.quantity)
+    cum = add(booked_quantity(order, link), execution.quantity)
+    return cum if not link.reported_quantity or cum <= link.reported_quantity else None
+
+
+def _is_undone(order: Order, execution: Execution) -> bool:
+    return any(b.previous_execution_id == execution.execution_id and b.quantity is None for b in order.pending_busts)
+
+
+def _epoch(link: BrokerLink, fill: Fill) -> int:
+    return link.epoch_of(fill.occurred_time or fill.recorded_time)
 
 
 def _place_among(order: Order, link: BrokerLink, fill: Fill) -> Placement:
+    """Busted and corrected fills keep their interval (the broker counted them then); consumed inferred ones do not."""
+    epoch = _epoch(link, fill)
     low, high = subtract(fill.cum_after, fill.quantity), fill.cum_after
-    if high <= link.base:
-        return Repeat(fill=None)
+    real: list[Fill] = []
     inferred: list[Fill] = []
-    for other in counted(order, link):
-        if other.epoch != link.epoch:
+    for other in order.fills:
+        if other.broker_order_id != link.broker_order_id or other.is_restated or _epoch(link, other) != epoch:
             continue
-        other_low = subtract(other.cum_after, other.quantity)
-        if other.cum_after <= low or other_low >= high:
+        if other.cum_after <= low or subtract(other.cum_after, other.quantity) >= high:
             continue
         if other.status is FillStatus.INFERRED:
             inferred.append(other)
-        elif (other_low, other.cum_after) == (low, high):
+        elif other.is_counted or other.aliases:
+            real.append(other)
+    if real:
+        return _among_real(fill, real, low, high)
+    return _consume(order, fill, inferred) if inferred else New(fill=fill)
+
+
+def _among_real(fill: Fill, real: Sequence[Fill], low: Decimal, high: Decimal) -> Repeat | Overlaps:
+    """Exactly one known execution: that one, by another name. Within the known ones: told twice. Else: no sense."""
+    for other in real:
+        if other.cum_after == high and other.quantity == fill.quantity:
             return Repeat(fill=other, conflicts=other.price != fill.price, is_new_alias=bool(fill.aliases))
-        elif other_low <= low and high <= other.cum_after:
-            return Repeat(fill=other)
-        else:
+    reached = low
+    for other in sorted(real, key=lambda f: f.cum_after):
+        if subtract(other.cum_after, other.quantity) > reached:
             return Overlaps(fill=other)
-    if not inferred:
-        return New(fill=fill)
-    return _consume(order, fill, inferred)
+        reached = max(reached, other.cum_after)
+    return Repeat(fill=real[0]) if reached >= high else Overlaps(fill=real[0])
 
 
-def _consume(order: Order, fill: Fill, inferred: list[Fill]) -> Consumes:
+def _consume(order: Order, fill: Fill, inferred: Sequence[Fill]) -> Consumes:
     """The parts of the inferred fills that `fill` does not cover stay inferred, with the rest of their value."""
     low, high = subtract(fill.cum_after, fill.quantity), fill.cum_after
     left: list[tuple[Decimal, Decimal, Fill]] = []
-    value = ZERO
-    consumed = ZERO
+    quantity, value = ZERO, ZERO
     for other in inferred:
         other_low = subtract(other.cum_after, other.quantity)
+        quantity = add(quantity, other.quantity)
         value = add(value, multiply(other.quantity, other.price))
-        consumed = add(consumed, subtract(min(high, other.cum_after), max(low, other_low)))
         if other_low < low:
             left.append((other_low, low, other))
         if other.cum_after > high:
             left.append((high, other.cum_after, other))
-    rest_quantity = sum((subtract(b, a) for a, b, _ in left), ZERO)
-    rest_price = ZERO
-    if rest_quantity:
-        rest_price = divide(subtract(value, multiply(consumed, fill.price)), rest_quantity)
+    rest = _sum(subtract(b, a) for a, b, _ in left)
+    consumed = subtract(quantity, rest)
+    price = _price(subtract(value, multiply(consumed, fill.price)), rest, inferred[0].price)
     added = [fill]
     for a, b, other in left:
-        added.append(
-            msgspec.structs.replace(
-                other, fill_id=next_fill_id(order, len(added)), cum_after=b, quantity=subtract(b, a), price=rest_price
-            )
-        )
-    return Consumes(removed=tuple(f.fill_id for f in inferred), added=tuple(added))
+        fill_id = next_fill_id(order, len(added))
+        added.append(msgspec.structs.replace(other, fill_id=fill_id, cum_after=b, quantity=subtract(b, a), price=price))
+    return Consumes(
+        removed=tuple(f.fill_id for f in inferred), added=tuple(added), growth=subtract(fill.quantity, consumed)
+    )
 
 
 def infer(
     order: Order, link: BrokerLink, at: datetime, source: EventSource, occurred: datetime | None
 ) -> tuple[Fill, ...]:
-    """Fills for the growth nobody explained: price = (average2 * q2 - sum booked) / growth, one fill per hole."""
-    booked = sorted(counted(order, link), key=lambda f: f.cum_after)
-    holes = _holes(booked, link)
-    total = sum((subtract(b, a) for a, b in holes), ZERO)
-    if not total or link.reported_average is None:
+    """Fills for the growth nobody explained: price = (average2 * q2 - sum booked) / growth, one fill per hole.
+
+    For an order with one broker order and no busts; empty when the broker has not told an average price.
+    """
+    booked = counted(order, link)
+    holes = _holes(booked, link.reported_quantity)
+    average = link.reported_average
+    if average is None:
         return ()
-    explained = ZERO
-    for fill in booked:
-        explained = add(explained, multiply(fill.quantity, fill.price))
-    price = divide(subtract(multiply(link.reported_average, link.reported_quantity), explained), total)
+    explained = _sum(multiply(fill.quantity, fill.price) for fill in booked)
+    growth = _sum(subtract(b, a) for a, b in holes)
+    price = _price(subtract(multiply(average, link.reported_quantity), explained), growth, average)
     return tuple(
         Fill(
             fill_id=next_fill_id(order, n),
@@ -178,22 +230,34 @@ def infer(
             source=source,
             occurred_time=occurred,
             recorded_time=at,
-            epoch=link.epoch,
         )
         for n, (low, high) in enumerate(holes)
     )
 
 
-def _holes(booked: Iterable[Fill], link: BrokerLink) -> list[tuple[Decimal, Decimal]]:
+def _holes(booked: Iterable[Fill], until: Decimal) -> list[tuple[Decimal, Decimal]]:
     holes: list[tuple[Decimal, Decimal]] = []
-    reached = link.base
-    for fill in booked:
-        if fill.epoch != link.epoch:
-            continue
+    reached = ZERO
+    for fill in sorted(booked, key=lambda f: f.cum_after):
         low = subtract(fill.cum_after, fill.quantity)
         if low > reached:
             holes.append((reached, low))
         reached = max(reached, fill.cum_after)
-    if reached < link.reported_quantity:
-        holes.append((reached, link.reported_quantity))
+    if reached < until:
+        holes.append((reached, until))
     return holes
+
+
+def _price(value: Decimal, quantity: Decimal, otherwise: Decimal) -> Decimal:
+    """value / quantity; a broker's rounded average may leave no positive price, then the next best is taken."""
+    if not quantity:
+        return otherwise
+    price = divide(value, quantity)
+    return price if price > 0 or otherwise < 0 else otherwise
+
+
+def _sum(values: Iterable[Decimal]) -> Decimal:
+    total = ZERO
+    for value in values:
+        total = add(total, value)
+    return total

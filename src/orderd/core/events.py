@@ -95,9 +95,10 @@ class FillCorrected(_Event, frozen=True, kw_only=True):
 
 
 class FillBusted(_Event, frozen=True, kw_only=True):
-    """The broker undid executions; they stay in the record, marked."""
+    """The broker undid executions; they stay in the record, marked. `added`: those of `removed` told only now."""
 
     removed: tuple[FillId, ...]
+    added: tuple[Fill, ...] = ()
     to_state: OrderState
 
 

@@ -32,7 +32,7 @@ from orderd.core.events import (
     SubmitFailed,
     Submitted,
 )
-from orderd.core.order import ENDED, BrokerLink, Fill, FillStatus, Order, OrderState, ReplaceAnswered
+from orderd.core.order import ENDED, OURS, BrokerLink, EventSource, Fill, FillStatus, Order, OrderState, ReplaceAnswered
 from orderd.core.values import ZERO, FillId, add, multiply
 
 Changes = dict[str, Any]
@@ -45,41 +45,50 @@ def evolve(order: Order, event: Event) -> Order:
     changes["updated_time"] = event.at
     if event.heard_ns > order.heard_ns:
         changes["heard_ns"] = event.heard_ns
-    if event.link is not None:
-        _fold_link(order, event.link, changes)
-    _fold_end(order, event, changes)
+    link, reason = event.link, event.reason
+    if link is not None:
+        changes["links"] = _with(order.links, link)
+        if changes["links"][-1] is link:
+            changes["broker_status"] = link.status
+    before: OrderState = order.state
+    state: OrderState = changes.get("state", before)
+    if reason is not None or (state is not before and "fills" not in changes):
+        changes["reason"] = reason
+    if state in ENDED:
+        _fold_end(order, event, state, changes)
+    elif before in ENDED:
+        changes["closed_time"] = None
+        changes["closed_by"] = None
     return msgspec.structs.replace(order, **changes)
 
 
-def _fold_link(order: Order, link: BrokerLink, changes: Changes) -> None:
-    links: tuple[BrokerLink, ...] = changes.get("links", order.links)
-    if links and links[-1].broker_order_id == link.broker_order_id:
-        links = (*links[:-1], link)
-        changes["broker_status"] = link.status
-    elif any(known.broker_order_id == link.broker_order_id for known in links):
-        links = tuple(link if known.broker_order_id == link.broker_order_id else known for known in links)
-    else:
-        links = (*links, link)
-        changes["broker_status"] = link.status
-    changes["links"] = links
+def _with(links: tuple[BrokerLink, ...], link: BrokerLink) -> tuple[BrokerLink, ...]:
+    """The chain with this link as it is now: in its place when known, behind the others when new."""
+    if len(links) == 1 and links[0].broker_order_id == link.broker_order_id:
+        return (link,)
+    for number, known in enumerate(links):
+        if known.broker_order_id == link.broker_order_id:
+            return (*links[:number], link, *links[number + 1 :])
+    return (*links, link)
 
 
-def _fold_end(order: Order, event: Event, changes: Changes) -> None:
-    """Stamp an end, or take the stamp away from an order that proved alive."""
-    state = changes.get("state", order.state)
-    if event.reason is not None or (state is not order.state and not isinstance(event, Filled)):
-        changes["reason"] = event.reason
-    if state in ENDED:
-        changes["pending_cancel"] = False
-        changes["pending_replace"] = None
-        if order.state not in ENDED or order.closed_time is None:
-            changes["closed_time"] = event.broker_time or event.at
-            changes["closed_by"] = event.source
-        elif state is not order.state:
-            changes["closed_by"] = event.source
-    elif order.state in ENDED:
-        changes["closed_time"] = None
-        changes["closed_by"] = None
+def _fold_end(order: Order, event: Event, state: OrderState, changes: Changes) -> None:
+    """Stamp an end; an order that had ended keeps its first closing time."""
+    changes["pending_cancel"] = False
+    changes["cancel_asked_by"] = None
+    changes["pending_replace"] = None
+    if order.state not in ENDED or order.closed_time is None:
+        changes["closed_time"] = event.broker_time or event.at
+        changes["closed_by"] = _whose(event)
+    elif state is not order.state:
+        changes["closed_by"] = _whose(event)
+
+
+def _whose(event: Event) -> EventSource:
+    """An end that a broker's word brought is the broker's, also when an operator or a timer had asked for that word."""
+    if event.link is not None and event.source in OURS:
+        return EventSource.BROKER_REPLY
+    return event.source
 
 
 def _of(order: Order, event: Event) -> Changes:  # noqa: C901, PLR0911, PLR0912 - one arm per event, no catch-all
@@ -107,12 +116,12 @@ def _of(order: Order, event: Event) -> Changes:  # noqa: C901, PLR0911, PLR0912 
             fills = _marked(order.fills, event.removed, event.removed_status) + event.added
             return _totals(order, fills) | {"state": event.to_state}
         case FillBusted():
-            fills = _marked(order.fills, event.removed, FillStatus.BUSTED)
+            fills = _marked(order.fills + event.added, event.removed, FillStatus.BUSTED)
             return _totals(order, fills) | {"state": event.to_state, "is_busted": True}
         case CancelRequested():
-            return {"pending_cancel": True}
+            return {"pending_cancel": True, "cancel_asked_by": event.source}
         case CancelRefused():
-            return {"pending_cancel": False}
+            return {"pending_cancel": False, "cancel_asked_by": None}
         case ReplaceRequested():
             asked = ReplaceAnswered(request_id=event.pending.request_id, terms=event.pending.terms)
             return {"pending_replace": event.pending, "replace_requests": (*order.replace_requests, asked)}
@@ -166,6 +175,7 @@ def _restated(order: Order, event: Restated) -> Changes:
         changes["terms"] = event.terms
     if event.pending_cancel is not None:
         changes["pending_cancel"] = event.pending_cancel
+        changes["cancel_asked_by"] = EventSource.ENGINE if event.pending_cancel else None
     if event.pending_bust is not None:
         changes["pending_busts"] = (*order.pending_busts, event.pending_bust)
     if event.added_alias is not None:
@@ -188,6 +198,7 @@ def _totals(order: Order, fills: tuple[Fill, ...]) -> Changes:
             value = add(value, multiply(fill.quantity, fill.price))
     wanted = order.terms.quantity
     return {
+        "is_busted": order.is_busted or quantity < order.filled_quantity,
         "fills": fills,
         "filled_quantity": quantity,
         "filled_value": value,

@@ -128,10 +128,14 @@ class ReplaceAsked(_Fact, frozen=True, kw_only=True):
 
 
 class ReplaceDeclined(_Fact, frozen=True, kw_only=True):
-    """The broker refused the replace; the order lives on with its old terms."""
+    """The broker refused the replace; the order lives on with its old terms.
+
+    `request_id` names which one when that is known: a refusal of an earlier replace does not end a later one.
+    """
 
     code: str
     message: str = ""
+    request_id: str = ""
 
 
 class Reported(_Fact, frozen=True, kw_only=True):
@@ -153,21 +157,23 @@ class Executed(_Fact, frozen=True, kw_only=True):
 
 
 class ExecutionBusted(_Fact, frozen=True, kw_only=True):
-    """The broker undid an execution."""
+    """The broker undid an execution. `broker_order_id` when the message says of which broker order."""
 
     previous_execution_id: ExecutionId
     execution_id: str = ""
     broker_time: datetime | None = None
+    broker_order_id: str = ""
 
 
 class ExecutionCorrected(_Fact, frozen=True, kw_only=True):
-    """The broker changed an execution's quantity or price."""
+    """The broker changed an execution's quantity or price. `broker_order_id` when the message says of which order."""
 
     previous_execution_id: ExecutionId
     execution_id: str
     quantity: Decimal
     price: Decimal
     broker_time: datetime | None = None
+    broker_order_id: str = ""
 
 
 class Verdicts(StrEnum):
@@ -179,12 +185,17 @@ class Verdicts(StrEnum):
 
 
 class SettledByOperator(_Fact, frozen=True, kw_only=True):
-    """An operator settled what evidence could not (ADOPT arrives as a `Reported` of the adopted order)."""
+    """An operator settled what evidence could not (ADOPT arrives as a `Reported` of the adopted order).
+
+    For ENDED: `state` is CANCELED, EXPIRED, REJECTED or FILLED; `filled_quantity` and `average_price` are the
+    cumulative figures of the order's broker order, when they are more than what is booked.
+    """
 
     verdict: Verdicts
     message: str
     state: OrderState | None = None
-    """For ENDED: CANCELED, EXPIRED, REJECTED or FILLED."""
+    filled_quantity: Decimal | None = None
+    average_price: Decimal | None = None
 
 
 Fact = (

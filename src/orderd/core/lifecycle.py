@@ -1,12 +1,14 @@
 """The order lifecycle: which facts may follow which, and what each one does.
 
-Rule 1: every change of state is decided here (our own facts) and in reports.py (a broker's), along the rows of table.py.
+Rule 1: every change of state is decided here (our own facts), in reports.py (a broker's), busts.py and resolve.py (an
+operator's), along the rows of table.py.
 Rule 2: no I/O, no clock, no ids are made here; a fact arrives with its own.
 Rule 3: `decide` judges and changes nothing, raises nothing, and answers every fact in every state.
 """
 
 from typing import assert_never
 
+from orderd.core.busts import judge_bust, judge_correction
 from orderd.core.events import (
     Canceled,
     CancelRefused,
@@ -18,7 +20,6 @@ from orderd.core.events import (
     Rejected,
     ReplaceRefused,
     ReplaceRequested,
-    Resolved,
     Restated,
     Step,
     SubmitFailed,
@@ -42,13 +43,12 @@ from orderd.core.facts import (
     Reported,
     Sending,
     SettledByOperator,
-    Verdicts,
 )
-from orderd.core.order import EventSource, Order, OrderState, PendingReplace
-from orderd.core.reports import judge_bust, judge_correction, judge_execution, judge_report
-from orderd.core.table import Move, allowed
+from orderd.core.order import OURS, EventSource, Order, OrderState, PendingReplace
+from orderd.core.reports import judge_execution, judge_report
+from orderd.core.resolve import judge_settlement
 from orderd.core.values import Reason
-from orderd.core.verdicts import Draft, Duplicate, Impossible, NeedKind, Stale, Verdict
+from orderd.core.verdicts import Draft, Duplicate, Stale, Verdict, impossible
 
 __all__ = ["create", "decide", "evolve", "imported"]
 
@@ -99,15 +99,9 @@ def decide(order: Order, fact: Fact) -> Verdict:  # noqa: C901, PLR0911, PLR0912
         case ExecutionCorrected():
             return judge_correction(order, fact)
         case SettledByOperator():
-            return _settled(order, fact)
+            return judge_settlement(order, fact)
         case _:  # pragma: no cover - the union is closed: the checkers prove this line unreachable
             assert_never(fact)
-
-
-def impossible(order: Order, what: str) -> Impossible:
-    """Say from where, what, and what would have been allowed."""
-    moves = ", ".join(allowed(order.state)) or "nothing"
-    return Impossible(explanation=f"{what} on an order that is {order.state}; from there: {moves}")
 
 
 def _is_unplaced(order: Order) -> bool:
@@ -185,7 +179,7 @@ def _denied(order: Order, fact: DeniedByRisk) -> Verdict:
 
 
 def _cancel_asked(order: Order, fact: CancelAsked) -> Verdict:
-    if order.state is OrderState.CANCELED or (order.is_open and order.pending_cancel):
+    if order.state is OrderState.CANCELED or (order.is_open and order.pending_cancel and order.cancel_asked_by in OURS):
         return Duplicate()
     if not order.is_open:
         return impossible(order, "cancel")
@@ -199,7 +193,7 @@ def _cancel_asked(order: Order, fact: CancelAsked) -> Verdict:
 
 
 def _cancel_declined(order: Order, fact: CancelDeclined) -> Verdict:
-    if not order.is_open or not order.pending_cancel:
+    if not order.pending_cancel:
         return Stale()
     draft = Draft(order)
     reason = Reason(code=fact.code, message=fact.message, origin=fact.source)
@@ -211,8 +205,10 @@ def _replace_asked(order: Order, fact: ReplaceAsked) -> Verdict:
     for earlier in order.replace_requests:
         if earlier.request_id == fact.request_id:
             return Duplicate() if earlier.terms == fact.terms else impossible(order, "replace request id reused")
-    if not order.is_open or order.pending_cancel or order.pending_replace is not None:
+    if not order.is_open or not order.links or order.pending_cancel or order.pending_replace is not None:
         return impossible(order, "replace")
+    if fact.terms == order.terms:
+        return Duplicate()
     if fact.terms.quantity is not None and fact.terms.quantity <= order.filled_quantity:
         return impossible(order, "replace to a quantity at or below the filled one")
     pending = PendingReplace(
@@ -228,36 +224,10 @@ def _replace_asked(order: Order, fact: ReplaceAsked) -> Verdict:
 
 
 def _replace_declined(order: Order, fact: ReplaceDeclined) -> Verdict:
-    if not order.is_open or order.pending_replace is None:
+    pending = order.pending_replace
+    if pending is None or fact.request_id not in {"", pending.request_id}:
         return Stale()
     draft = Draft(order)
     reason = Reason(code=fact.code, message=fact.message, origin=fact.source)
     draft.add(ReplaceRefused(at=fact.at, source=fact.source, reason=reason))
     return draft.verdict()
-
-
-def _settled(order: Order, fact: SettledByOperator) -> Verdict:
-    if not order.is_open:
-        return impossible(order, "settling")
-    reason = Reason(code=fact.verdict, message=fact.message, origin=EventSource.OPERATOR)
-    draft = Draft(order)
-    match fact.verdict:
-        case Verdicts.NOT_PLACED:
-            if draft.move(Move.GIVE_UP) is None or order.links:
-                return impossible(order, "settling as not placed")
-            to_state = OrderState.SUBMIT_FAILED
-        case Verdicts.RESEND:
-            if draft.move(Move.SETTLE_RESEND) is None or order.links:
-                return impossible(order, "settling as to be sent again")
-            to_state = OrderState.CREATED
-        case Verdicts.ENDED:
-            if fact.state is None or fact.state not in _SETTLED_ENDS:
-                return impossible(order, f"settling as {fact.state}")
-            to_state = fact.state
-    draft.add(Resolved(at=fact.at, source=fact.source, reason=reason, to_state=to_state))
-    if to_state is OrderState.CREATED:
-        draft.need(NeedKind.ORDER, "")
-    return draft.verdict()
-
-
-_SETTLED_ENDS = frozenset({OrderState.CANCELED, OrderState.EXPIRED, OrderState.REJECTED, OrderState.FILLED})

@@ -85,6 +85,9 @@ class OrderClass(StrEnum):
     MULTILEG = "MULTILEG"
 
 
+_PARENTS_OF_LEGS = frozenset({OrderClass.MULTILEG})
+
+
 class PositionIntent(StrEnum):
     BUY_TO_OPEN = "BUY_TO_OPEN"
     BUY_TO_CLOSE = "BUY_TO_CLOSE"
@@ -132,6 +135,10 @@ class EventSource(StrEnum):
     RECONCILER = "RECONCILER"
     IMPORT = "IMPORT"
     OPERATOR = "OPERATOR"
+
+
+OURS = frozenset({EventSource.CLIENT, EventSource.ENGINE, EventSource.OPERATOR, EventSource.RISK})
+"""Whose ends are a conclusion, not the broker's word: a live report revives them."""
 
 
 class Terms(Value, frozen=True, kw_only=True):
@@ -196,6 +203,7 @@ class Fill(Value, frozen=True, kw_only=True):
     """One execution. It covers the interval (cum_after - quantity, cum_after] of its broker order in its bust epoch.
 
     `aliases` are all execution and activity ids ever seen for it, the first one is its `execution_id`.
+    `is_restated`: it is what a correction made of another fill, which stays and keeps the interval.
     `sequence` of the event that booked it lives in the table, not here.
     """
 
@@ -208,7 +216,7 @@ class Fill(Value, frozen=True, kw_only=True):
     source: EventSource
     occurred_time: datetime | None
     recorded_time: datetime
-    epoch: int = 0
+    is_restated: bool = False
     aliases: tuple[ExecutionId, ...] = ()
     liquidity: str = ""
     fee: Decimal | None = None
@@ -243,8 +251,9 @@ class Phase(StrEnum):
 class BrokerLink(Value, frozen=True, kw_only=True):
     """One broker order of the replace chain, and the last thing the broker said of it.
 
-    `reported_quantity` is the broker's cumulative figure (durable baseline of inferred fills), `base` the quantity
-    that executions of the current bust epoch start counting from.
+    `reported_quantity` is the broker's cumulative figure (durable baseline of inferred fills). `bust_times` are the
+    broker's times, rising, at which it undid or resized an execution: it counts anew from each of them, so they part
+    its executions into epochs.
     """
 
     broker_order_id: BrokerOrderId
@@ -254,8 +263,11 @@ class BrokerLink(Value, frozen=True, kw_only=True):
     updated_ns: int = 0
     reported_quantity: Decimal = ZERO
     reported_average: Decimal | None = None
-    epoch: int = 0
-    base: Decimal = ZERO
+    bust_times: tuple[datetime, ...] = ()
+
+    def epoch_of(self, moment: datetime) -> int:
+        """The bust epoch that something executed at this moment was counted in."""
+        return sum(moment > bust_time for bust_time in self.bust_times) if self.bust_times else 0
 
 
 class PendingReplace(Value, frozen=True, kw_only=True):
@@ -276,13 +288,17 @@ class ReplaceAnswered(Value, frozen=True, kw_only=True):
 
 
 class PendingBust(Value, frozen=True, kw_only=True):
-    """A bust or correction that arrived before the fill it names; applied when the fill comes."""
+    """A bust or correction that arrived before the fill it names; applied when the fill comes.
+
+    `broker_time` is when the broker says it did it (our clock's word when it does not say).
+    """
 
     previous_execution_id: ExecutionId
     execution_id: str = ""
     quantity: Decimal | None = None
     """None for a bust; the corrected quantity otherwise."""
     price: Decimal | None = None
+    broker_time: datetime | None = None
 
 
 class Order(Value, frozen=True, kw_only=True):
@@ -311,7 +327,9 @@ class Order(Value, frozen=True, kw_only=True):
     """Exact sum of quantity * price over counted fills."""
     is_overfilled: bool = False
     is_busted: bool = False
+    """Executions were taken back: it may be FILLED short until it is read again."""
     pending_cancel: bool = False
+    cancel_asked_by: EventSource | None = None
     pending_replace: PendingReplace | None = None
     replace_requests: tuple[ReplaceAnswered, ...] = ()
     """Every replace ever asked for, oldest first: a repeated request id is answered, not sent again."""
@@ -357,13 +375,26 @@ class Order(Value, frozen=True, kw_only=True):
         return divide(self.filled_value, self.filled_quantity) if self.filled_quantity else None
 
     @property
+    def is_short(self) -> bool:
+        """Whether less was executed than asked for; by notional only the broker knows, unless it is nothing."""
+        wanted = self.terms.quantity
+        return not self.filled_quantity if wanted is None else self.filled_quantity < wanted
+
+    @property
+    def is_undone(self) -> bool:
+        """FILLED once, and executions were taken back since: what the broker says next decides."""
+        if not self.is_busted or self.state is not OrderState.FILLED:
+            return False
+        return self.terms.quantity is None or self.is_short
+
+    @property
     def is_parent_of_legs(self) -> bool:
         """A MULTILEG parent: its legs carry the fills, its own totals are the broker's word."""
-        return self.intent.order_class is OrderClass.MULTILEG and self.parent_order_id is None
+        return self.intent.order_class in _PARENTS_OF_LEGS and self.parent_order_id is None
 
     def link(self, broker_order_id: str) -> BrokerLink | None:
         """The link of the chain with this broker id."""
-        for link in reversed(self.links):
+        for link in self.links:
             if link.broker_order_id == broker_order_id:
                 return link
         return None

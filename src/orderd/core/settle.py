@@ -5,23 +5,23 @@ cumulative quantity are booked; the engine is asked to fetch them.
 Rule 2: only the current id of a replace chain can end the logical order.
 """
 
-from datetime import datetime
 from decimal import Decimal
 
 import msgspec
 
 from orderd.core.book import booked_quantity
-from orderd.core.events import Accepted, Canceled, Expired, Rejected, Replaced, Restated
+from orderd.core.events import Accepted, Canceled, CancelRefused, CancelRequested, Expired, Rejected, Restated
 from orderd.core.facts import Executed, Reported
-from orderd.core.order import BrokerLink, EventSource, Order, OrderState, OrderType, Phase, Terms
+from orderd.core.order import OURS, BrokerLink, EventSource, Order, OrderState, OrderType, Phase, Terms
 from orderd.core.table import Move
-from orderd.core.values import BrokerOrderId, Reason
+from orderd.core.values import Reason
 from orderd.core.verdicts import Draft, NeedKind
 
-OURS = frozenset({EventSource.CLIENT, EventSource.ENGINE, EventSource.OPERATOR, EventSource.RISK})
-"""Whose ends are a conclusion, not the broker's word: a live report revives them."""
-
 BUSTED = "BUSTED"
+REVIVED = "REVIVED"
+ENDS = frozenset({Phase.FILLED, Phase.CANCELED, Phase.EXPIRED, Phase.REJECTED, Phase.REPLACED})
+LIVE = frozenset({Phase.QUEUED, Phase.WORKING})
+_WORKING = frozenset({OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED})
 Word = Reported | Executed
 
 
@@ -33,45 +33,55 @@ def state_after_fill(draft: Draft, link: BrokerLink, total: Decimal) -> OrderSta
         is_complete = total >= wanted
     else:
         is_complete = link.phase is Phase.FILLED and total >= link.reported_quantity
-    if order.state in {OrderState.CANCELED, OrderState.EXPIRED}:
-        if is_complete:
-            return draft.move(Move.LATE_FILL) or order.state
-        if order.closed_by not in OURS:
-            return order.state
-        return draft.move(Move.REVIVE_PART) or order.state
-    if is_complete:
-        return draft.move(Move.FILL_REST) or order.state
-    return draft.move(Move.FILL_PART) or draft.move(Move.REVIVE_PART) or order.state
+    if order.is_open:
+        return draft.move(Move.FILL_REST if is_complete else Move.FILL_PART) or order.state
+    if order.state in {OrderState.CANCELED, OrderState.EXPIRED} and (is_complete or order.closed_by not in OURS):
+        return (draft.move(Move.LATE_FILL) if is_complete else None) or order.state
+    if order.state in {OrderState.FILLED, OrderState.REPLACED, OrderState.DENIED}:
+        return order.state
+    return draft.move(Move.FILL_REST if is_complete else Move.REVIVE_PART) or order.state
 
 
 def missing(order: Order, link: BrokerLink) -> bool:
     """Whether the broker's cumulative figure says more than the booked executions.
 
-    Whether a successor's figure starts at zero or at its predecessors' total is not documented, so either counts.
+    Whether a successor's figure starts at zero or at its predecessors' total is not documented. A figure that is the
+    chain's total is believed while the order lives; an end is believed once executions were asked for.
     """
     if order.is_parent_of_legs:
         return link.reported_quantity > order.filled_quantity
-    booked = booked_quantity(order, link)
-    if link.reported_quantity <= booked:
+    if link.reported_quantity <= booked_quantity(order, link):
         return False
-    return len(order.links) == 1 or link.reported_quantity > order.filled_quantity
+    return link.phase in ENDS or not fits_chain(order, link)
 
 
-def settle(draft: Draft, link: BrokerLink, fact: Word, *, is_fresh: bool) -> None:
-    """Let the broker's word move the state, as far as the booked executions allow."""
+def fits_chain(order: Order, link: BrokerLink) -> bool:
+    """Whether the figure of a link can be the total of a chain whose executions are all booked."""
+    return len(order.links) > 1 and link.reported_quantity == order.filled_quantity
+
+
+def settle(draft: Draft, link: BrokerLink, fact: Word, *, was: Phase, is_fresh: bool) -> None:
+    """Let the broker's word move the state, as far as the booked executions allow. `was`: its phase before."""
     is_current = link.broker_order_id == draft.order.links[-1].broker_order_id
+    says = fact if is_fresh and is_current and isinstance(fact, Reported) else None
+    if says is not None and says.view.terms != draft.order.terms:
+        _restate_terms(draft, link, says)
     is_missing = missing(draft.order, link)
-    may_wait = not (isinstance(fact, Reported) and fact.may_infer)
-    if is_missing and may_wait:
+    if is_missing and not (isinstance(fact, Reported) and fact.may_infer):
         draft.need(NeedKind.EXECUTIONS, link.broker_order_id)
-    elif is_current:
-        _by_phase(draft, link, fact, is_fresh=is_fresh)
-    if isinstance(fact, Reported) and is_fresh and is_current:
-        _while_working(draft, link, fact)
-    _keep_word(draft, link, fact)
+    elif is_missing and link.reported_average is None and len(draft.order.links) == 1 and not link.bust_times:
+        draft.find("PRICE_MISSING", link.reported_quantity, draft.order.filled_quantity)
+    elif is_current and link.phase not in LIVE:
+        _by_phase(draft, link, fact)
+    elif is_current and is_fresh and draft.order.state not in _WORKING:
+        _live(draft, link, fact)
+    if says is not None and not (link.phase in LIVE and was in LIVE) and draft.order.is_open:
+        _flags(draft, link, says, was)
+    if draft.order.links[-1] is not link:
+        _keep_word(draft, link, fact)
 
 
-def _by_phase(draft: Draft, link: BrokerLink, fact: Word, *, is_fresh: bool) -> None:
+def _by_phase(draft: Draft, link: BrokerLink, fact: Word) -> None:
     """Move by the phase the link remembers: it may be older than this fact when executions had to be fetched."""
     match link.phase:
         case Phase.FILLED:
@@ -79,86 +89,91 @@ def _by_phase(draft: Draft, link: BrokerLink, fact: Word, *, is_fresh: bool) -> 
         case Phase.CANCELED | Phase.EXPIRED | Phase.REJECTED:
             _ended(draft, link, fact)
         case Phase.REPLACED:
-            if isinstance(fact, Reported) and is_fresh:
-                _replaced(draft, fact)
-        case Phase.QUEUED | Phase.WORKING:
-            if is_fresh:
-                _live(draft, link, fact)
-        case Phase.PENDING_CANCEL | Phase.PENDING_REPLACE | Phase.UNKNOWN:
-            pass
+            _replaced(draft, link, fact)
+        case _:
+            pass  # flags beside the state, or a word that says nothing about it
 
 
 def _live(draft: Draft, link: BrokerLink, fact: Word) -> None:
+    """The broker has it, and we do not have it as working."""
     order = draft.order
     if order.is_open:
-        if link.phase is Phase.WORKING and not order.filled_quantity and order.state is not OrderState.ACCEPTED:
-            to_state = draft.move(Move.ACCEPT)
-            if to_state is not None:
-                draft.add(
-                    Accepted(at=fact.at, source=fact.source, heard_ns=fact.heard_ns, broker_time=_time(fact), link=link)
-                )
-        return
-    if order.is_busted and order.state is OrderState.FILLED:
+        if link.phase is Phase.WORKING:
+            broker_time = fact.broker_time if isinstance(fact, Reported) else None
+            at, source, heard = fact.at, fact.source, fact.heard_ns
+            draft.add(Accepted(at=at, source=source, heard_ns=heard, broker_time=broker_time, link=link))
+    elif order.is_undone:
         move = Move.BUST_PART if order.filled_quantity else Move.BUST_WORKING
         _restate(draft, link, fact, draft.move(move), BUSTED)
     elif order.closed_by in OURS or order.state in {OrderState.SUBMIT_FAILED, OrderState.REJECTED}:
-        was = order.state
-        if link.phase is Phase.QUEUED:
-            to_state = draft.move(Move.REVIVE_QUEUED)
-        else:
-            to_state = draft.move(Move.REVIVE_PART if order.filled_quantity else Move.REVIVE_WORKING)
-        draft.find("REVIVED", was, link.status)
-        _restate(draft, link, fact, to_state, "REVIVED")
-    else:
+        draft.find(REVIVED, order.state, link.status)
+        _restate(draft, link, fact, draft.move(revival(order, link.phase)), REVIVED)
+    elif order.state is not OrderState.FILLED:
         draft.find("ENDED_BUT_LIVE", order.state, link.status)
 
 
+def revival(order: Order, phase: Phase) -> Move:
+    """The move that brings an order back which we had ended."""
+    if order.filled_quantity:
+        return Move.REVIVE_PART
+    return Move.REVIVE_WORKING if phase is Phase.WORKING else Move.REVIVE_QUEUED
+
+
+def wants_cancel(order: Order) -> bool | None:
+    """Whether an order that comes back is to be canceled: its cancel was asked for, and answered without the broker."""
+    is_ours = order.state is OrderState.CANCELED and order.closed_by in {EventSource.CLIENT, EventSource.ENGINE}
+    return True if is_ours else None
+
+
 def _restate(draft: Draft, link: BrokerLink, fact: Word, to_state: OrderState | None, code: str) -> None:
-    if to_state is None:
-        return
-    reason = Reason(code=code, message=link.status, origin=fact.source)
-    draft.add(
-        Restated(at=fact.at, source=fact.source, heard_ns=fact.heard_ns, link=link, to_state=to_state, reason=reason)
-    )
+    if to_state is not None:
+        draft.add(
+            Restated(
+                at=fact.at,
+                source=fact.source,
+                heard_ns=fact.heard_ns,
+                link=link,
+                to_state=to_state,
+                pending_cancel=wants_cancel(draft.order),
+                reason=Reason(code=code, message=link.status, origin=fact.source),
+            )
+        )
 
 
 def _filled(draft: Draft, link: BrokerLink, fact: Word) -> None:
     """The broker's "filled" after its executions: notional orders end here, busted ones end short."""
     order = draft.order
-    wanted = order.terms.quantity
-    if wanted is not None and order.filled_quantity < wanted:
-        if order.is_busted and order.state is OrderState.FILLED:
-            reason = Reason(code=BUSTED, message=link.status, origin=fact.source)
-            draft.add(Canceled(at=fact.at, source=fact.source, heard_ns=fact.heard_ns, link=link, reason=reason))
-        elif order.is_open and isinstance(fact, Reported):
-            draft.find("FILLED_SHORT", wanted, order.filled_quantity)
-        return
-    to_state = draft.move(Move.FILL_REST)
-    if order.is_open and order.filled_quantity and to_state is not None:
+    if order.is_undone or (order.is_open and order.is_busted and order.is_short):
+        if order.is_short:
+            _cancel_busted(draft, link, fact)
+    elif order.is_open and order.is_short:
+        if isinstance(fact, Reported):
+            draft.find("FILLED_SHORT", order.terms.quantity, order.filled_quantity)
+    elif order.is_open:
+        to_state = draft.move(Move.FILL_REST) or order.state
         draft.add(Restated(at=fact.at, source=fact.source, heard_ns=fact.heard_ns, link=link, to_state=to_state))
+
+
+def _cancel_busted(draft: Draft, link: BrokerLink, fact: Word) -> None:
+    reason = Reason(code=BUSTED, message=link.status, origin=fact.source)
+    draft.add(Canceled(at=fact.at, source=fact.source, heard_ns=fact.heard_ns, link=link, reason=reason))
 
 
 def _ended(draft: Draft, link: BrokerLink, fact: Word) -> None:
     order = draft.order
+    if order.is_undone:
+        _cancel_busted(draft, link, fact)
+    if not order.is_open:
+        return
     reason = _end_reason(link, fact)
     at, source, heard = fact.at, fact.source, fact.heard_ns
-    if order.is_busted and order.state is OrderState.FILLED:
-        busted = Reason(code=BUSTED, message=link.status, origin=source)
-        draft.add(Canceled(at=at, source=source, heard_ns=heard, link=link, reason=busted))
-    elif not order.is_open:
-        return
-    elif link.phase is Phase.EXPIRED:
-        draft.add(
-            Expired(at=at, source=source, heard_ns=heard, broker_time=_ended_time(fact), link=link, reason=reason)
-        )
+    ended = (fact.view.ended_time or fact.broker_time) if isinstance(fact, Reported) else None
+    if link.phase is Phase.EXPIRED and order.state is not OrderState.CREATED:
+        draft.add(Expired(at=at, source=source, heard_ns=heard, broker_time=ended, link=link, reason=reason))
     elif link.phase is Phase.REJECTED and not order.filled_quantity:
-        draft.add(
-            Rejected(at=at, source=source, heard_ns=heard, broker_time=_ended_time(fact), link=link, reason=reason)
-        )
+        draft.add(Rejected(at=at, source=source, heard_ns=heard, broker_time=ended, link=link, reason=reason))
     else:
-        draft.add(
-            Canceled(at=at, source=source, heard_ns=heard, broker_time=_ended_time(fact), link=link, reason=reason)
-        )
+        draft.add(Canceled(at=at, source=source, heard_ns=heard, broker_time=ended, link=link, reason=reason))
 
 
 def _end_reason(link: BrokerLink, fact: Word) -> Reason | None:
@@ -169,82 +184,50 @@ def _end_reason(link: BrokerLink, fact: Word) -> Reason | None:
     return Reason(code=code or link.status.upper(), message=text, origin=fact.source)
 
 
-def _ended_time(fact: Word) -> datetime | None:
-    """The broker's time of the end, when it says one."""
-    return fact.view.ended_time or fact.broker_time if isinstance(fact, Reported) else None
+def _replaced(draft: Draft, link: BrokerLink, fact: Word) -> None:
+    """The current id was superseded: by our replace, a person or the venue. Only the successor tells which: read it."""
+    if draft.order.is_open:
+        view = fact.view if isinstance(fact, Reported) and fact.view.broker_order_id == link.broker_order_id else None
+        draft.need(NeedKind.ORDER, (view.replaced_by if view else "") or link.broker_order_id)
 
 
-def _time(fact: Word) -> datetime | None:
-    return fact.broker_time if isinstance(fact, Reported) else None
-
-
-def _replaced(draft: Draft, fact: Reported) -> None:
-    """The current id was superseded: by our replace, or by a person or the venue (then the successor is read)."""
+def _flags(draft: Draft, link: BrokerLink, fact: Reported, was: Phase) -> None:
+    """What a living order's broker says beside its state."""
     order, view = draft.order, fact.view
-    pending = order.pending_replace
-    if not view.replaced_by:
-        draft.need(NeedKind.ORDER, view.broker_order_id)
-    elif pending is None or not order.is_open:
-        draft.need(NeedKind.ORDER, view.replaced_by)
-    else:
-        successor = BrokerLink(broker_order_id=BrokerOrderId(view.replaced_by), client_order_id=pending.client_order_id)
-        replaced(draft, fact, successor, pending.terms)
-
-
-def replaced(draft: Draft, fact: Reported, successor: BrokerLink, terms: Terms) -> None:
-    """Bind the successor and put the terms in force."""
-    order = draft.order
-    to_state = order.state
-    if terms.quantity is not None and order.filled_quantity >= terms.quantity:
-        to_state = draft.move(Move.FILL_REST) or order.state
-    draft.add(
-        Replaced(
-            at=fact.at,
-            source=fact.source,
-            heard_ns=fact.heard_ns,
-            broker_time=fact.broker_time,
-            link=successor,
-            terms=terms,
-            to_state=to_state,
-        )
-    )
-
-
-def _while_working(draft: Draft, link: BrokerLink, fact: Reported) -> None:
-    """Flags and terms of a living order."""
-    order, view = draft.order, fact.view
-    if not order.is_open:
-        return
+    at, source, heard = fact.at, fact.source, fact.heard_ns
     if view.phase is Phase.UNKNOWN and view.asked_ns is None:
         draft.need(NeedKind.ORDER, view.broker_order_id)
-    if view.phase is Phase.PENDING_CANCEL and not order.pending_cancel:
-        _flag(draft, link, fact, pending_cancel=True)
-    if view.phase in {Phase.QUEUED, Phase.WORKING} and view.terms is not None and order.pending_replace is None:
-        terms = differing_terms(order.terms, view.terms)
-        if terms is not None:
-            reason = Reason(code="TERMS_RESTATED", message="the broker's terms differ", origin=fact.source)
-            draft.add(
-                Restated(
-                    at=fact.at,
-                    source=fact.source,
-                    heard_ns=fact.heard_ns,
-                    link=link,
-                    to_state=order.state,
-                    terms=terms,
-                    reason=reason,
-                )
-            )
+    elif view.phase is Phase.PENDING_CANCEL and not order.pending_cancel:
+        reason = Reason(code="CANCEL_AT_BROKER", message=view.status, origin=source)
+        draft.add(CancelRequested(at=at, source=source, heard_ns=heard, link=link, reason=reason))
+    elif was is Phase.PENDING_CANCEL and view.phase in LIVE and fact.execution is None and _is_foreign_cancel(order):
+        reason = Reason(code="CANCEL_WITHDRAWN", message=view.status, origin=source)
+        draft.add(CancelRefused(at=at, source=source, heard_ns=heard, link=link, reason=reason))
 
 
-def _flag(draft: Draft, link: BrokerLink, fact: Reported, *, pending_cancel: bool) -> None:
+def _is_foreign_cancel(order: Order) -> bool:
+    """A cancel that we sent is followed to its proof; one from elsewhere is over when the broker works on."""
+    return order.pending_cancel and order.cancel_asked_by not in OURS
+
+
+def _restate_terms(draft: Draft, link: BrokerLink, fact: Reported) -> None:
+    """Put the broker's terms in force where they differ and no replace of ours explains that."""
+    order, theirs = draft.order, fact.view.terms
+    if theirs is None or not order.is_open or order.pending_replace is not None:
+        return
+    terms = differing_terms(order.terms, theirs)
+    if terms is None or fact.view.phase is Phase.REPLACED:
+        return
+    is_complete = bool(order.filled_quantity) and terms.quantity is not None and order.filled_quantity >= terms.quantity
     draft.add(
         Restated(
             at=fact.at,
             source=fact.source,
             heard_ns=fact.heard_ns,
             link=link,
-            to_state=draft.order.state,
-            pending_cancel=pending_cancel,
+            to_state=(draft.move(Move.FILL_REST) if is_complete else None) or order.state,
+            terms=terms,
+            reason=Reason(code="TERMS_RESTATED", message="the broker's terms differ", origin=fact.source),
         )
     )
 
@@ -252,15 +235,20 @@ def _flag(draft: Draft, link: BrokerLink, fact: Reported, *, pending_cancel: boo
 def differing_terms(ours: Terms, theirs: Terms) -> Terms | None:
     """The broker's terms when they differ from ours in anything we asked for; None when they agree.
 
-    A trailing stop's stop price is the broker's moving figure, not a term; a notional order's quantity is an outcome.
+    A trailing stop's stop price is the broker's moving figure, not a term; a notional order's quantity is an outcome;
+    a price that the broker does not print is not a change while the type is the same.
     """
-    stop = ours.stop_price if ours.type is OrderType.TRAILING_STOP else theirs.stop_price
-    quantity = theirs.quantity if ours.notional is None else ours.quantity
+    is_same_type = theirs.type is ours.type
     merged = msgspec.structs.replace(
         theirs,
-        stop_price=stop,
-        quantity=quantity if quantity is not None else ours.quantity,
+        quantity=theirs.quantity if ours.notional is None and theirs.quantity is not None else ours.quantity,
         notional=ours.notional,
+        limit_price=ours.limit_price if theirs.limit_price is None and is_same_type else theirs.limit_price,
+        stop_price=ours.stop_price
+        if ours.type is OrderType.TRAILING_STOP or (theirs.stop_price is None and is_same_type)
+        else theirs.stop_price,
+        trail_price=ours.trail_price if theirs.trail_price is None and is_same_type else theirs.trail_price,
+        trail_percent=ours.trail_percent if theirs.trail_percent is None and is_same_type else theirs.trail_percent,
     )
     return None if merged == ours else merged
 
@@ -268,10 +256,7 @@ def differing_terms(ours: Terms, theirs: Terms) -> Terms | None:
 def _keep_word(draft: Draft, link: BrokerLink, fact: Word) -> None:
     """Keep the broker's own word durable when no other event of this judgement carries it."""
     stored = draft.order.link(link.broker_order_id)
-    if stored is None or (stored.status, stored.phase, stored.reported_quantity) == (
-        link.status,
-        link.phase,
-        link.reported_quantity,
-    ):
-        return
-    draft.add(Restated(at=fact.at, source=fact.source, heard_ns=fact.heard_ns, link=link, to_state=draft.order.state))
+    if stored is not link and stored != link:
+        draft.add(
+            Restated(at=fact.at, source=fact.source, heard_ns=fact.heard_ns, link=link, to_state=draft.order.state)
+        )

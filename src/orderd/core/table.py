@@ -35,7 +35,6 @@ class Move(StrEnum):
     BUST_WORKING = "bust_working"
     BUST_PART = "bust_part"
     BUST_ENDED = "bust_ended"
-    SETTLE_RESEND = "settle_resend"
 
 
 _LIVE = [S.SUBMITTED, S.UNKNOWN, S.ACCEPTED, S.PARTIALLY_FILLED]
@@ -63,7 +62,6 @@ ROWS: tuple[tuple[Move, list[S], S], ...] = (
     (Move.BUST_WORKING, [S.FILLED, S.PARTIALLY_FILLED], S.ACCEPTED),
     (Move.BUST_PART, [S.FILLED], S.PARTIALLY_FILLED),
     (Move.BUST_ENDED, [S.FILLED], S.CANCELED),
-    (Move.SETTLE_RESEND, [S.UNKNOWN], S.CREATED),
 )
 
 
@@ -82,22 +80,22 @@ def machine() -> Machine:
     )
 
 
-def compiled() -> Mapping[tuple[S, Move], S]:
+def compiled() -> dict[tuple[S, Move], S]:
     """Compile the machine into the lookup that the hot path reads."""
     lookup: dict[tuple[S, Move], S] = {}
     for event in machine().events.values():
         for rows in event.transitions.values():
             for row in rows:
-                lookup[S(row.source), Move(event.name)] = S(row.dest)
-    return MappingProxyType(lookup)
+                lookup[S(str(row.source)), Move(event.name)] = S(str(row.dest))
+    return lookup
 
 
-NEXT: Mapping[tuple[S, Move], S] = compiled()
+NEXT: Mapping[tuple[S, Move], S] = MappingProxyType(_LOOKUP := compiled())
 
 
 def next_state(state: S, move: Move) -> S | None:
     """Where this move leads from here, None when the table has no such row."""
-    return NEXT.get((state, move))
+    return _LOOKUP.get((state, move))
 
 
 def allowed(state: S) -> tuple[Move, ...]:

@@ -5,6 +5,8 @@ Rule 2: arithmetic uses one explicit context. Inexact results are trapped, so a 
 test and never a wrong cent in production; only `average` may round, and says how.
 """
 
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Clamped, Context, Decimal, Inexact, InvalidOperation, Overflow
 from typing import NewType
 
@@ -41,19 +43,21 @@ class Reason(Value, frozen=True, kw_only=True):
     origin: str = ""
 
 
-def add(a: Decimal, b: Decimal) -> Decimal:
-    """Return a + b exactly."""
-    return EXACT.add(a, b)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
-def subtract(a: Decimal, b: Decimal) -> Decimal:
-    """Return a - b exactly."""
-    return EXACT.subtract(a, b)
+def nanoseconds(moment: datetime) -> int:
+    """Return the nanoseconds since 1970 of an aware time: exact, never by way of a float."""
+    return (moment - _EPOCH) // _MICROSECOND * 1000
 
 
-def multiply(a: Decimal, b: Decimal) -> Decimal:
-    """Return a * b exactly."""
-    return EXACT.multiply(a, b)
+add: Callable[[Decimal, Decimal], Decimal] = EXACT.add
+"""a + b, exactly."""
+subtract: Callable[[Decimal, Decimal], Decimal] = EXACT.subtract
+"""a - b, exactly."""
+multiply: Callable[[Decimal, Decimal], Decimal] = EXACT.multiply
+"""a * b, exactly."""
 
 
 def divide(a: Decimal, b: Decimal) -> Decimal:

@@ -5,8 +5,8 @@ from enum import StrEnum
 
 from orderd.core.events import Event, Step
 from orderd.core.evolve import evolve
-from orderd.core.order import BrokerLink, Order, OrderState
-from orderd.core.table import Move, next_state
+from orderd.core.order import Order, OrderState
+from orderd.core.table import Move, allowed, next_state
 from orderd.core.values import Value
 
 
@@ -70,23 +70,28 @@ class Impossible(Value, frozen=True, kw_only=True):
 Verdict = Apply | Duplicate | Stale | Impossible
 
 
+def impossible(order: Order, what: str) -> Impossible:
+    """Say from where, what, and what would have been allowed."""
+    moves = ", ".join(allowed(order.state)) or "nothing"
+    return Impossible(explanation=f"{what} on an order that is {order.state}; from there: {moves}")
+
+
 class Draft:
     """A judgement being written: each event is folded in at once, so the next line judges the order as it will be."""
 
-    __slots__ = ("findings", "link", "needs", "order", "steps")
+    __slots__ = ("findings", "needs", "order", "steps")
 
     def __init__(self, order: Order) -> None:
         """Start from the committed order."""
         self.order = order
-        self.link: BrokerLink | None = None
-        self.steps: list[Step] = []
-        self.needs: list[Need] = []
-        self.findings: list[Finding] = []
+        self.steps: tuple[Step, ...] = ()
+        self.needs: tuple[Need, ...] = ()
+        self.findings: tuple[Finding, ...] = ()
 
     def add(self, event: Event) -> None:
         """Take an event into the judgement."""
         after = evolve(self.order, event)
-        self.steps.append(Step(event=event, before=self.order.state, after=after))
+        self.steps += (Step(event=event, before=self.order.state, after=after),)
         self.order = after
 
     def move(self, move: Move) -> OrderState | None:
@@ -97,17 +102,16 @@ class Draft:
         """Ask for a read, once."""
         wanted = Need(kind=kind, broker_order_id=broker_order_id)
         if wanted not in self.needs:
-            self.needs.append(wanted)
+            self.needs += (wanted,)
 
     def find(self, kind: str, expected: Decimal | str | None, observed: Decimal | str | None) -> None:
         """Note a contradiction."""
-        self.findings.append(Finding(kind=kind, expected=str(expected), observed=str(observed)))
+        self.findings += (Finding(kind=kind, expected=str(expected), observed=str(observed)),)
 
     def verdict(self, *, is_stale: bool = False) -> Verdict:
         """Close the draft."""
-        needs, findings = tuple(self.needs), tuple(self.findings)
         if self.steps:
-            return Apply(steps=tuple(self.steps), needs=needs, findings=findings)
+            return Apply(steps=self.steps, needs=self.needs, findings=self.findings)
         if is_stale:
-            return Stale(needs=needs, findings=findings)
-        return Duplicate(needs=needs, findings=findings)
+            return Stale(needs=self.needs, findings=self.findings)
+        return Duplicate(needs=self.needs, findings=self.findings)
