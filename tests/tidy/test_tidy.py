@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "orderd"
 
 BELOW_THE_SERVER = (
-    "core", "risk", "config", "venue", "ports", "wire", "brokers", "storage", "system", "engine", "desk",
+    "core", "risk", "config", "venue", "ports", "wire", "brokers", "storage", "system", "logs", "engine", "desk",
 )  # fmt: skip
 DOORS = ("server", "client", "app", "cli", "__main__")
 MONEY = ("core", "risk", "storage")

@@ -1,0 +1,238 @@
+"""The append-only truth: what is written, what is read back."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from orderd.core.events import Step
+from orderd.core.order import AssetClass, Order, OrderRole, OrderState, Side
+from orderd.core.turnstiles import Recorded, Staged
+from orderd.core.values import AccountId, OrderId, Value
+
+
+class RawPayload(Value, frozen=True, kw_only=True):
+    """A broker's own bytes, kept beside the event they caused. `quarantined` ones could not be understood."""
+
+    account_id: AccountId
+    broker_order_id: str
+    kind: str
+    body: bytes
+    recorded_time: datetime
+    is_quarantined: bool = False
+
+
+class Append(Value, frozen=True, kw_only=True):
+    """One order's change: its steps, oldest first, and the broker bytes that caused them.
+
+    `steps` may be empty when only raw payloads are kept.
+    """
+
+    steps: tuple[Step, ...]
+    raw: tuple[RawPayload, ...] = ()
+
+    @property
+    def order(self) -> Order:
+        """The order after the last step."""
+        return self.steps[-1].after
+
+
+class Entry(Value, frozen=True, kw_only=True):
+    """One committed event as it is streamed: `data` are the stored bytes of `oms.v1.OrderEvent`, sent verbatim."""
+
+    sequence: int
+    account_id: str
+    order_id: str
+    symbol: str
+    strategy: str
+    trace_id: str
+    decision_id: str
+    trade_id: str
+    data: bytes
+
+
+class KeyTakenError(Exception):
+    """Another order of the account has this client order id; nothing of this append was written."""
+
+    def __init__(self, client_order_id: str) -> None:
+        """Name the key."""
+        super().__init__(f"client_order_id {client_order_id} is taken")
+        self.client_order_id = client_order_id
+
+
+class JournalError(Exception):
+    """The journal failed: whether the last commit happened is unknown. The process ends and recovers."""
+
+
+class OrderFilter(Value, frozen=True, kw_only=True):
+    """Which orders: AND between fields, OR inside one, empty = all."""
+
+    account_ids: tuple[str, ...] = ()
+    states: tuple[OrderState, ...] = ()
+    open_only: bool = False
+    symbols: tuple[str, ...] = ()
+    underlyings: tuple[str, ...] = ()
+    expires_on_or_after: str = ""
+    """Option expiry, YYYY-MM-DD."""
+    expires_on_or_before: str = ""
+    asset_classes: tuple[AssetClass, ...] = ()
+    sides: tuple[Side, ...] = ()
+    roles: tuple[OrderRole, ...] = ()
+    strategies: tuple[str, ...] = ()
+    strategy_types: tuple[str, ...] = ()
+    is_external: bool | None = None
+    trace_ids: tuple[str, ...] = ()
+    decision_ids: tuple[str, ...] = ()
+    trade_ids: tuple[str, ...] = ()
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+
+class FillFilter(Value, frozen=True, kw_only=True):
+    """Which fills; times are the recorded times, half-open (after, before)."""
+
+    account_ids: tuple[str, ...] = ()
+    order_id: str = ""
+    symbols: tuple[str, ...] = ()
+    trade_ids: tuple[str, ...] = ()
+    after: datetime | None = None
+    before: datetime | None = None
+
+
+class Row(Value, frozen=True, kw_only=True):
+    """A stored message and where it stands: `key` is the keyset position to go on from."""
+
+    key: tuple[int | str, ...]
+    data: bytes
+
+
+class Page(Value, frozen=True, kw_only=True):
+    """A page of stored messages; `has_more` says whether another one follows. `sequence` is the head it was read at."""
+
+    rows: tuple[Row, ...]
+    has_more: bool
+    sequence: int
+
+
+class Discrepancy(Value, frozen=True, kw_only=True):
+    """A difference between the broker's word and ours that nothing has explained yet."""
+
+    discrepancy_id: str
+    account_id: AccountId
+    kind: str
+    subject: str
+    """The order id, broker order id or symbol it is about: one open record per (account, kind, subject)."""
+    symbol: str
+    expected: str
+    observed: str
+    evidence: str
+    opened_time: datetime
+    resolved_time: datetime | None = None
+
+
+class Journal(Protocol):
+    """The append-only truth and the reads that serve from it.
+
+    One writer, FIFO: `append` hands over in call order, and commit order is that order. Sequences are gapless.
+    """
+
+    @property
+    def journal_id(self) -> str:
+        """Names this store for ever; a restored or new one has another."""
+        ...
+
+    @property
+    def head(self) -> int:
+        """Sequence of the last committed event, 0 for an empty journal."""
+        ...
+
+    def listen(self, on_commit: Callable[[Sequence[Entry]], None]) -> None:
+        """Call back on the loop after each commit, in order, before the appends' futures resolve."""
+        ...
+
+    def append(self, appends: Sequence[Append]) -> Awaitable[tuple[Recorded, ...]]:
+        """Hand over at once (no await needed for the order of things); the awaitable resolves when durable.
+
+        All appends of one call are one transaction or nothing. Abandoning the awaitable cancels nothing.
+        Raises KeyTakenError (nothing of this call was written) or JournalError (unknown; end the process).
+        """
+        ...
+
+    def stage(self, recorded: Recorded, legs: Sequence[Recorded] = ()) -> Staged:
+        """Turn a durable SUBMITTED order into the right to send it once. Raises ValueError for any other state."""
+        ...
+
+    def find_key(self, account_id: str, client_order_id: str) -> OrderId | None:
+        """The order with this key: one synchronous point read."""
+        ...
+
+    def find_broker_order(self, account_id: str, broker_order_id: str) -> OrderId | None:
+        """The order whose chain has this broker id: one synchronous point read."""
+        ...
+
+    def load(self, order_id: str) -> Order | None:
+        """The order with its fills, from its last committed event: synchronous, a few rows."""
+        ...
+
+    def order_data(self, order_id: str) -> bytes | None:
+        """Stored bytes of `oms.v1.Order`: synchronous point read."""
+        ...
+
+    def fill_data(self, order_id: str) -> Sequence[bytes]:
+        """Stored bytes of the order's `oms.v1.Fill`s, in booking order: synchronous, a few rows."""
+        ...
+
+    async def open_orders(self) -> Sequence[Order]:
+        """Every order without an end, with fills, for recovery."""
+        ...
+
+    async def list_orders(self, where: OrderFilter, *, after_key: tuple[int | str, ...] | None, limit: int) -> Page:
+        """Newest first by (created time, order id)."""
+        ...
+
+    async def snapshot(self, where: OrderFilter, *, limit: int) -> Page:
+        """Every matching order as of one sequence, one read transaction. `has_more` when over `limit`."""
+        ...
+
+    async def list_fills(self, where: FillFilter, *, after_key: tuple[int | str, ...] | None, limit: int) -> Page:
+        """Oldest first by booking."""
+        ...
+
+    async def list_events(self, order_id: str, *, after_version: int, limit: int) -> Page:
+        """The order's story, oldest first; keys are (version,)."""
+        ...
+
+    async def events_after(self, sequence: int, *, limit: int) -> Sequence[Entry]:
+        """Events with a greater sequence, in sequence order."""
+        ...
+
+    async def raw_payload(self, account_id: str, broker_order_ids: Sequence[str]) -> bytes | None:
+        """The broker's latest own bytes about any of these broker orders."""
+        ...
+
+    async def keep_raw(self, payload: RawPayload) -> None:
+        """Keep broker bytes that belong to no event (a message nobody could read)."""
+        ...
+
+    async def put_discrepancy(self, discrepancy: Discrepancy) -> bool:
+        """Open (or, with a resolved time, close) a record; False when one was open already."""
+        ...
+
+    async def open_discrepancies(self, account_id: str) -> Sequence[Discrepancy]:
+        """Records not resolved yet."""
+        ...
+
+    async def mark(self, name: str) -> str | None:
+        """A durable named mark (the last full reconciliation, an account's number)."""
+        ...
+
+    async def set_mark(self, name: str, value: str) -> None:
+        """Set a durable named mark."""
+        ...
+
+    def free_bytes(self) -> int:
+        """Free space where the journal grows."""
+        ...
+
+    async def close(self) -> None:
+        """Drain the writer, checkpoint, free the lock."""
+        ...
