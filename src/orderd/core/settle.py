@@ -254,9 +254,18 @@ def differing_terms(ours: Terms, theirs: Terms) -> Terms | None:
 
 
 def _keep_word(draft: Draft, link: BrokerLink, fact: Word) -> None:
-    """Keep the broker's own word durable when no other event of this judgement carries it."""
+    """Keep the broker's own word durable: in the last event of this judgement, or, when it changed, in one of its own.
+
+    A later time alone is no news: it is not worth an event.
+    """
     stored = draft.order.link(link.broker_order_id)
-    if stored is not link and stored != link:
+    if stored is link or stored == link or draft.carry(link):
+        return
+    if stored is None or _word(stored) != _word(link):
         draft.add(
             Restated(at=fact.at, source=fact.source, heard_ns=fact.heard_ns, link=link, to_state=draft.order.state)
         )
+
+
+def _word(link: BrokerLink) -> tuple[str, Phase, Decimal]:
+    return link.status, link.phase, link.reported_quantity

@@ -3,9 +3,11 @@
 from decimal import Decimal
 from enum import StrEnum
 
+import msgspec
+
 from orderd.core.events import Event, Step
 from orderd.core.evolve import evolve
-from orderd.core.order import Order, OrderState
+from orderd.core.order import BrokerLink, Order, OrderState
 from orderd.core.table import Move, allowed, next_state
 from orderd.core.values import Value
 
@@ -79,10 +81,11 @@ def impossible(order: Order, what: str) -> Impossible:
 class Draft:
     """A judgement being written: each event is folded in at once, so the next line judges the order as it will be."""
 
-    __slots__ = ("findings", "needs", "order", "steps")
+    __slots__ = ("committed", "findings", "needs", "order", "steps")
 
     def __init__(self, order: Order) -> None:
         """Start from the committed order."""
+        self.committed = order
         self.order = order
         self.steps: tuple[Step, ...] = ()
         self.needs: tuple[Need, ...] = ()
@@ -93,6 +96,17 @@ class Draft:
         after = evolve(self.order, event)
         self.steps += (Step(event=event, before=self.order.state, after=after),)
         self.order = after
+
+    def carry(self, link: BrokerLink) -> bool:
+        """Let the last event carry the link as the whole report leaves it. False when it is about another link."""
+        if not self.steps:
+            return False
+        last = self.steps[-1]
+        if last.event.link is None or last.event.link.broker_order_id != link.broker_order_id:
+            return False
+        self.steps, self.order = self.steps[:-1], self.steps[-2].after if len(self.steps) > 1 else self.committed
+        self.add(msgspec.structs.replace(last.event, link=link))
+        return True
 
     def move(self, move: Move) -> OrderState | None:
         """Where this move leads from the order as drafted so far."""

@@ -6,6 +6,7 @@ only then external: imported with the report that announced it, never dropped, n
 
 import asyncio
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -26,8 +27,10 @@ from orderd.core.matching import leg_of
 from orderd.core.order import EventSource, Order, OrderClass
 from orderd.core.values import ExecutionId, OrderId
 from orderd.engine.account import STREAM, Account
-from orderd.engine.intake import Taken
 from orderd.ports import Append, BrokerReport, Found, KeyTakenError, RawPayload, ReportKind
+
+if TYPE_CHECKING:
+    from orderd.engine.intake import Taken
 
 log = structlog.get_logger("orderd.router")
 
@@ -41,12 +44,14 @@ class Router:
         """Reports are matched within this account only."""
         self._account = account
         self._importing: dict[str, asyncio.Future[OrderId | None]] = {}
+        self._binding: dict[str, OrderId] = {}
+        """Legs whose broker id is on its way into the journal."""
 
     def match(self, view: View) -> OrderId | None:
         """The order this view is about."""
         account = self._account
         blotter, account_id = account.blotter, account.account_id
-        known = blotter.by_broker_id(account_id, view.broker_order_id)
+        known = blotter.by_broker_id(account_id, view.broker_order_id) or self._binding.get(view.broker_order_id)
         if known is None and view.client_order_id:
             known = blotter.by_key(account_id, view.client_order_id) or self._by_replace_key(view.client_order_id)
         if known is None and view.replaces:
@@ -131,20 +136,45 @@ class Router:
         order_id = await self.match_or_import(view, source)
         if order_id is None:
             return None
-        await self._reported(order_id, view, source, raw, execution=execution, report=report, may_infer=may_infer)
+        # Parent and legs reach their mailboxes before anything is waited for: a frame about a leg must find it bound.
+        taken = [self._reported(order_id, view, source, raw, execution=execution, report=report, may_infer=may_infer)]
+        unknown = self._take_legs(order_id, view, source, taken, may_infer=may_infer)
+        await asyncio.gather(*taken)
+        for bound in view.legs:
+            self._binding.pop(bound.broker_order_id, None)
         parent = self._account.blotter.get(order_id)
-        for number, leg in enumerate(view.legs, start=1):
-            leg_id = self.match(leg)
-            if leg_id is None and parent is not None:
-                own = leg_of(leg, self._account.legs(parent))
-                leg_id = own.order_id if own is not None else None
-            if leg_id is not None:
-                await self._reported(leg_id, leg, source, (), may_infer=may_infer)
-            elif parent is not None:
-                await self._import(leg, source, parent=parent, leg_number=number)
+        for number, leg in unknown:
+            await self._import(leg, source, parent=parent, leg_number=number)
         return order_id
 
-    async def _reported(
+    def _take_legs(
+        self,
+        order_id: OrderId,
+        view: View,
+        source: EventSource,
+        taken: "list[asyncio.Future[Taken]]",
+        *,
+        may_infer: bool,
+    ) -> list[tuple[int, View]]:
+        """Bring in what the view says of each leg. Returns the legs (with their numbers) that nothing here knows."""
+        if not view.legs:
+            return []
+        unknown: list[tuple[int, View]] = []
+        parent = self._account.blotter.get(order_id)
+        free = [] if parent is None else [leg for leg in self._account.legs(parent) if not leg.links]
+        for number, leg in enumerate(view.legs, start=1):
+            leg_id = self.match(leg)
+            if leg_id is None:
+                own = leg_of(leg, [known for known in free if known.order_id not in self._binding.values()])
+                leg_id = own.order_id if own is not None else None
+            if leg_id is None:
+                unknown.append((number, leg))
+                continue
+            self._binding[leg.broker_order_id] = leg_id
+            taken.append(self._reported(leg_id, leg, source, (), may_infer=may_infer))
+        return unknown
+
+    def _reported(
         self,
         order_id: OrderId,
         view: View,
@@ -154,7 +184,7 @@ class Router:
         execution: Execution | None = None,
         report: BrokerReport | None = None,
         may_infer: bool = False,
-    ) -> Taken:
+    ) -> "asyncio.Future[Taken]":
         fact = Reported(
             at=self._account.clock.now(),
             source=source,
@@ -164,7 +194,7 @@ class Router:
             broker_time=report.broker_time if report else None,
             may_infer=may_infer,
         )
-        return await self._account.intake.take(order_id, fact, raw)
+        return self._account.intake.take(order_id, fact, raw)
 
     async def execution(self, execution: Execution, source: EventSource) -> bool:
         """Bring in a listed execution. False when its broker order is not known: it must be read first."""
@@ -191,7 +221,9 @@ class Router:
     def _unacknowledged(self, view: View) -> Iterator[Order]:
         """Complex orders in this symbol whose legs have no broker ids yet."""
         for order in self._account.blotter.open(self._account.account_id):
-            if order.links or order.parent_order_id is not None or order.intent.order_class is OrderClass.SIMPLE:
+            if order.parent_order_id is not None or order.intent.order_class is OrderClass.SIMPLE:
+                continue
+            if order.links and all(leg.links for leg in self._account.legs(order)):
                 continue
             if view.symbol in {order.intent.symbol, *(leg.symbol for leg in order.intent.legs)}:
                 yield order
