@@ -1,0 +1,90 @@
+"""Real processes: one that ends with its test, says in one JSON line that it is ready, and can be shot."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+READY_S = 30
+SERVE = "import sys; from orderd.app import run; from orderd.config.load import load; sys.exit(run(load(sys.argv[1])))"
+VENUE = """
+import asyncio, json, sys
+from orderd.venue.options import VenueOptions
+from orderd.venue.server import run_venue
+asyncio.run(run_venue(VenueOptions(**json.loads(sys.argv[1]))))
+"""
+
+
+class ProcessEndedError(Exception):
+    """It ended before it was ready."""
+
+
+class Process:
+    """A Python program. Its stderr goes to a file, which a failing test shows."""
+
+    def __init__(self, program: str, argument: str, log: Path) -> None:
+        self._command = (sys.executable, "-c", program, argument)
+        self.log = log
+        self._running: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> Mapping[str, Any]:
+        """Start it and wait for its ready line. Raises ProcessEndedError."""
+        await self.spawn()
+        return await self.ready()
+
+    async def spawn(self) -> None:
+        """Start it without waiting for anything."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("ORDERD_")}
+        with self.log.open("ab") as stderr:
+            self._running = await asyncio.create_subprocess_exec(
+                *self._command, stdout=asyncio.subprocess.PIPE, stderr=stderr, env=environment
+            )
+
+    async def ready(self) -> Mapping[str, Any]:
+        """The ready line. Raises ProcessEndedError."""
+        stdout = self._process.stdout
+        assert stdout is not None
+        async with asyncio.timeout(READY_S):
+            line = await stdout.readline()
+        if not line:
+            code = await self._process.wait()
+            raise ProcessEndedError(f"exit code {code}: {self.said()}")
+        said: dict[str, Any] = json.loads(line)
+        assert said["event"] == "ready", said
+        return said
+
+    @property
+    def _process(self) -> asyncio.subprocess.Process:
+        assert self._running is not None, "not started"
+        return self._running
+
+    @property
+    def is_running(self) -> bool:
+        return self._running is not None and self._running.returncode is None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def said(self) -> str:
+        """What it wrote on stderr, over all its lives."""
+        return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
+
+    async def kill(self) -> None:
+        """kill -9, and wait until it is gone."""
+        if self.is_running:
+            self._process.kill()
+        await self._process.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self._process.send_signal(number)
+
+    async def ended(self, within_s: float) -> int:
+        """Its exit code, at most so late."""
+        async with asyncio.timeout(within_s):
+            return await self._process.wait()

@@ -1,0 +1,45 @@
+"""Stream responses read so far only that each event's own bytes can be compared with the journal's.
+
+On the wire a message field and a bytes field are the same thing, so a second description of the same response keeps the
+events unread.
+"""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+_FIELD = descriptor_pb2.FieldDescriptorProto
+_FIELDS = (
+    ("Events", "events", 1, _FIELD.TYPE_BYTES, _FIELD.LABEL_REPEATED, None),
+    ("Response", "events", 6, _FIELD.TYPE_MESSAGE, _FIELD.LABEL_OPTIONAL, ".tests.raw.Events"),
+)
+
+
+def _described() -> descriptor_pb2.FileDescriptorProto:
+    file = descriptor_pb2.FileDescriptorProto(name="tests/raw.proto", package="tests.raw", syntax="proto3")
+    for message, name, number, kind, label, type_name in _FIELDS:
+        file.message_type.add(name=message).field.add(
+            name=name, number=number, type=kind, label=label, type_name=type_name
+        )
+    return file
+
+
+_POOL = descriptor_pool.DescriptorPool()
+_POOL.Add(_described())
+_RESPONSE = message_factory.GetMessageClass(_POOL.FindMessageTypeByName("tests.raw.Response"))
+
+
+def event_bytes(response: bytes) -> list[bytes]:
+    """The bytes of each event of a serialised StreamOrderEventsResponse."""
+    read = _RESPONSE.FromString(response)
+    return [bytes(event) for event in read.events.events]  # type: ignore[attr-defined]
+
+
+def journal_bytes(database: Path) -> list[bytes]:
+    """The bytes of every event that the journal keeps, in sequence order; asserts that sequences have no gap."""
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as reader:
+        rows = reader.execute("SELECT sequence, body FROM order_events ORDER BY sequence").fetchall()
+    assert [row[0] for row in rows] == list(range(1, len(rows) + 1)), "the journal's sequence has a gap"
+    return [row[1] for row in rows]
