@@ -94,14 +94,22 @@ class Blotter:
         if predicate(current) or timeout_s <= 0:
             return current
         future: asyncio.Future[Order] = asyncio.get_running_loop().create_future()
-        self._waiters.setdefault(order.order_id, []).append((predicate, future))
+        waiting = (predicate, future)
+        self._waiters.setdefault(order.order_id, []).append(waiting)
         try:
             async with asyncio.timeout(timeout_s):
                 return await future
         except TimeoutError:
             return self.get(order.order_id) or order
         finally:
-            future.cancel()
+            self._forget(order.order_id, waiting)
+
+    def _forget(self, order_id: OrderId, waiting: tuple[Callable[[Order], bool], asyncio.Future[Order]]) -> None:
+        still = self._waiters.get(order_id)
+        if still is not None and waiting in still:
+            still.remove(waiting)
+            if not still:
+                del self._waiters[order_id]
 
     def _put(self, order: Order) -> None:
         was_open = order.order_id in self._open

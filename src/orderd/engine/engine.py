@@ -12,7 +12,7 @@ from orderd.core.facts import CancelAsked, ReplaceAsked
 from orderd.core.order import EventSource, Order, OrderIntent, OrderRole, OrderState, OrderType, Terms
 from orderd.core.turnstiles import Denied
 from orderd.core.values import OrderId, multiply
-from orderd.core.verdicts import Apply, Impossible
+from orderd.core.verdicts import Apply, Impossible, Verdict
 from orderd.engine.api import (
     AccountStatus,
     CancelAllAsk,
@@ -140,16 +140,9 @@ class OrderEngine:
         """Ask for the cancel of every matching open order."""
         account = self._of(ask.account_id).account
         wanted = [order for order in self._blotter.open(ask.account_id) if _is_wanted(order, ask)]
-        results: list[CancelResult] = []
-        for order in wanted:
-            fact = CancelAsked(at=account.clock.now(), source=EventSource.CLIENT, reason=ask.reason)
-            taken = await account.intake.take(order.order_id, fact)
-            if isinstance(taken.verdict, Impossible):
-                message = f"the order is {taken.order.state}"
-                results.append(CancelResult(order_id=order.order_id, error_reason="ORDER_ENDED", message=message))
-            else:
-                results.append(CancelResult(order_id=order.order_id))
-        return results
+        fact = CancelAsked(at=account.clock.now(), source=EventSource.CLIENT, reason=ask.reason)
+        taken = await asyncio.gather(*(account.intake.take(order.order_id, fact) for order in wanted))
+        return [_cancel_result(one.order, one.verdict) for one in taken]
 
     # ------------------------------------------------------------------------------------------------------ replace
 
@@ -340,6 +333,12 @@ def _asked_of(terms: Terms, ask: ReplaceAsk) -> tuple[object, ...]:
         (terms.trail_price, terms.trail_percent) if ask.trail is not None else None,
         terms.time_in_force if ask.time_in_force is not None else None,
     )
+
+
+def _cancel_result(order: Order, verdict: Verdict) -> CancelResult:
+    if not isinstance(verdict, Impossible):
+        return CancelResult(order_id=order.order_id)
+    return CancelResult(order_id=order.order_id, error_reason="ORDER_ENDED", message=f"the order is {order.state}")
 
 
 def _is_wanted(order: Order, ask: CancelAllAsk) -> bool:

@@ -27,7 +27,7 @@ class JournalFeed:
         self._entries: list[Entry] = []
         self._held = 0
         self._covered_from = journal.head
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters: dict[asyncio.Future[None], None] = {}
         journal.listen(self._committed)
 
     @property
@@ -52,14 +52,14 @@ class JournalFeed:
         if self.head > after:
             return True
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
+        self._waiters[waiter] = None
         try:
             async with asyncio.timeout(timeout_s):
                 await waiter
         except TimeoutError:
             return self.head > after
         finally:
-            waiter.cancel()
+            self._waiters.pop(waiter, None)
         return True
 
     def _committed(self, entries: Sequence[Entry]) -> None:
@@ -85,7 +85,7 @@ class JournalFeed:
     def _ring(self) -> None:
         if not self._waiters:
             return
-        waiting, self._waiters = self._waiters, []
+        waiting, self._waiters = list(self._waiters), {}
         _wake(waiting[:WAKE_SLICE])
         loop = asyncio.get_running_loop()
         for start in range(WAKE_SLICE, len(waiting), WAKE_SLICE):
