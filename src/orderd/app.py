@@ -35,6 +35,7 @@ from orderd.engine.simulation import forget_venue
 from orderd.engine.workers import Workers
 from orderd.ports import Broker, Clock, Ids, JournalError
 from orderd.server import GrpcServer
+from orderd.server.metrics import MetricsServer
 from orderd.storage.errors import OpenError
 from orderd.storage.journal import SqliteJournal
 from orderd.storage.opening import open_journal
@@ -58,6 +59,8 @@ class Ready:
     """What a started server tells the world."""
 
     grpc_address: str
+    http_address: str
+    """Empty when HTTP is off."""
     journal_id: str
     accounts: tuple[str, ...]
 
@@ -101,6 +104,7 @@ def print_ready(ready: Ready) -> None:
     line = {
         "event": "ready",
         "grpc_address": ready.grpc_address,
+        "http_address": ready.http_address,
         "journal_id": ready.journal_id,
         "accounts": list(ready.accounts),
     }
@@ -165,16 +169,26 @@ async def _serve_on(  # noqa: PLR0917 - the parts of a server
         house.connect(workers)
         engine = OrderEngine(journal, blotter, feed, workers)
         server = GrpcServer(engine, address=settings.grpc_address, max_streams=settings.max_streams)
-        address = await _start(server)
+        metrics = MetricsServer(engine, settings.http_address) if settings.http_address else None
+        address, http_address = await _start(server, metrics)
         for of_account in workers:
             if settings.accounts[of_account.account.account_id].broker is BrokerName.SIMULATED:
                 await forget_venue(of_account.account)
             await of_account.start()
         gc.collect()
         gc.freeze()
-        on_ready(Ready(grpc_address=address, journal_id=journal.journal_id, accounts=tuple(settings.accounts)))
+        on_ready(
+            Ready(
+                grpc_address=address,
+                http_address=http_address,
+                journal_id=journal.journal_id,
+                accounts=tuple(settings.accounts),
+            )
+        )
         await ends.asked.wait()
         await _drain(engine, server, workers)
+        if metrics is not None:
+            metrics.stop()
         raise _Done  # ends the group: whatever still runs is of no use to anyone
 
 
@@ -182,9 +196,9 @@ class _Done(Exception):
     """The server has drained."""
 
 
-async def _start(server: GrpcServer) -> str:
+async def _start(server: GrpcServer, metrics: MetricsServer | None) -> tuple[str, str]:
     try:
-        return await server.start()
+        return await server.start(), metrics.start() if metrics is not None else ""
     except OSError as error:
         raise CannotStartError(str(error)) from error
 

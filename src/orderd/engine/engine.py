@@ -1,7 +1,7 @@
 """The engine: every account with its workers, behind the calls the server makes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
@@ -255,6 +255,13 @@ class OrderEngine:
         """Let a halted account trade again."""
         await self._of(account_id).resume(reason)
         return await self.account_status(account_id, fresh=False)
+
+    def gauges(self) -> Sequence[tuple[str, Mapping[str, str], float]]:
+        """(name, labels, value) of every figure for the metrics page, as of now."""
+        rows: list[tuple[str, Mapping[str, str], float]] = [("orderd_journal_head", {}, float(self.journal.head))]
+        for account_id, workers in self._workers.items():
+            rows += [(name, {"account": account_id}, value) for name, value in workers.gauges()]
+        return rows
 
     # ------------------------------------------------------------------------------------------------- start and end
 

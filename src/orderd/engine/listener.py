@@ -7,7 +7,7 @@ import structlog
 from orderd.core.values import AccountId
 from orderd.engine.account import Account
 from orderd.engine.router import Router
-from orderd.ports import BrokerReport, Clock, RawPayload, StreamDown, StreamUp, Unreadable, Update
+from orderd.ports import Append, BrokerReport, Clock, RawPayload, StreamDown, StreamUp, Unreadable, Update
 
 log = structlog.get_logger("orderd.listener")
 
@@ -44,7 +44,8 @@ class Listener:
                 log.warning("stream_down", account_id=account.account_id, message=update.message)
             case Unreadable():
                 log.warning("stream_unreadable", account_id=account.account_id, message=update.message)
-                await account.journal.keep_raw(quarantined(account.account_id, update, account.clock))
+                raw = quarantined(account.account_id, update, account.clock)
+                await account.journal.append([Append(steps=(), raw=(raw,))])
                 account.reconcile_wanted.set()
 
     async def _bring(self, report: BrokerReport) -> None:

@@ -97,6 +97,22 @@ class Workers:
         account.resumed.set()
         self.sender.pump()
 
+    def gauges(self) -> Sequence[tuple[str, float]]:
+        """(name, value) of this account's figures."""
+        account = self.account
+        now_ns = account.clock.monotonic_ns()
+        unknown = [o for o in account.blotter.open(account.account_id) if o.state is OrderState.UNKNOWN]
+        age_s = -1.0 if account.reconciled_ns is None else (now_ns - account.reconciled_ns) / 1e9
+        return (
+            ("orderd_orders_open", float(account.open_count())),
+            ("orderd_orders_unknown", float(len(unknown))),
+            ("orderd_orders_queued", float(self.sender.queued)),
+            ("orderd_oldest_unknown_seconds", max((account.age_s(order) for order in unknown), default=0.0)),
+            ("orderd_stream_connected", float(account.stream_connected)),
+            ("orderd_reconcile_age_seconds", age_s),
+            ("orderd_account_halted", float(bool(account.halt_reason))),
+        )
+
     # -------------------------------------------------------------------------------------------------------- pairs
 
     async def pairs(self) -> Sequence[PairedOrder]:

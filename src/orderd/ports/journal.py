@@ -209,10 +209,6 @@ class Journal(Protocol):
         """The broker's latest own bytes about any of these broker orders."""
         ...
 
-    async def keep_raw(self, payload: RawPayload) -> None:
-        """Keep broker bytes that belong to no event (a message nobody could read)."""
-        ...
-
     async def put_discrepancy(self, discrepancy: Discrepancy) -> bool:
         """Open (or, with a resolved time, close) a record; False when one was open already."""
         ...
