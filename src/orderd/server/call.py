@@ -56,4 +56,4 @@ class Call:
 
     def note(self, **names: str) -> None:
         """Name what the call is about; every log line of this call carries it."""
-        bind_contextvars(**names)
+        bind_contextvars(**{name: text for name, text in names.items() if text})

@@ -50,11 +50,19 @@ def order_ref(engine: Engine, name: OrderName) -> OrderRef:
             account_id=account(engine, name.account_id),
         )
     if name.account_id:
-        check_known(engine, (name.account_id,))
-        data = engine.journal.order_data(name.order_id)
-        if data is None or pb.Order.FromString(data).account_id != name.account_id:
-            raise unknown_order(name.order_id)
+        order_data(engine, name)
     return OrderRef(order_id=name.order_id)
+
+
+def order_data(engine: Engine, name: OrderName) -> tuple[str, bytes]:
+    """Our id of the order a request means, and its stored bytes. Raises INVALID_ARGUMENT or NOT_FOUND."""
+    if name.account_id:
+        check_known(engine, (name.account_id,))
+    order_id = name.order_id or engine.find(order_ref(engine, name))
+    data = engine.journal.order_data(order_id)
+    if data is None or (name.account_id and pb.Order.FromString(data).account_id != name.account_id):
+        raise unknown_order(order_id)
+    return order_id, data
 
 
 def _account_required() -> EngineError:

@@ -14,7 +14,7 @@ from orderd.engine.api import Engine, OrderRef
 from orderd.ports import FillFilter, OrderFilter, Page, Row
 from orderd.server import naming
 from orderd.server.call import Call
-from orderd.server.errors import invalid, unknown_order
+from orderd.server.errors import invalid
 from orderd.wire import page_token, splice
 from orderd.wire.asks import FillsAsk, Invalid
 from orderd.wire.validate_queries import fills_ask, get_ask, orders_ask, story_ask
@@ -36,11 +36,8 @@ class OrderReads:
         ask = get_ask(request)
         if isinstance(ask, Invalid):
             raise invalid(ask)
-        order_id = self._engine.find(naming.order_ref(self._engine, ask.order))
+        order_id, data = naming.order_data(self._engine, ask.order)
         call.note(order_id=order_id)
-        data = self._journal.order_data(order_id)
-        if data is None:
-            raise unknown_order(order_id)
         fills = self._journal.fill_data(order_id)
         if not ask.is_full:
             return splice.get_order_response(data, fills)

@@ -33,8 +33,18 @@ STOP_GRACE_S: Final = 2.0
 _FILES: Final = (order_service_pb2.DESCRIPTOR, account_service_pb2.DESCRIPTOR, broker_service_pb2.DESCRIPTOR)
 
 
-def options(*, max_request_bytes: int = MAX_REQUEST_BYTES) -> Sequence[tuple[str, int]]:
-    """The options of the listener; durations in milliseconds."""
+KEEPALIVE_S: Final = 20.0
+KEEPALIVE_TIMEOUT_S: Final = 10.0
+"""A peer is asked for a sign of life after so long, and has so long to give it."""
+
+
+def options(
+    *,
+    max_request_bytes: int = MAX_REQUEST_BYTES,
+    keepalive_s: float = KEEPALIVE_S,
+    keepalive_timeout_s: float = KEEPALIVE_TIMEOUT_S,
+) -> Sequence[tuple[str, int]]:
+    """The options of the listener."""
     return (
         # On by default: a second process would share the port and take half of the calls.
         ("grpc.so_reuseport", 0),
@@ -42,8 +52,10 @@ def options(*, max_request_bytes: int = MAX_REQUEST_BYTES) -> Sequence[tuple[str
         # Answers are bounded where they are made.
         ("grpc.max_send_message_length", -1),
         # A peer that is frozen or gone without a word is noticed, and its calls end.
-        ("grpc.keepalive_time_ms", 20_000),
-        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.keepalive_time_ms", int(keepalive_s * 1000)),
+        ("grpc.keepalive_timeout_ms", int(keepalive_timeout_s * 1000)),
+        # Left alone, a ping has a minute, whatever the keepalive says, and a frozen peer goes unnoticed for so long.
+        ("grpc.http2.ping_timeout_ms", int(keepalive_timeout_s * 1000)),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
         # Clients may ask as often themselves.
@@ -70,6 +82,8 @@ class GrpcServer:
         max_request_bytes: int = MAX_REQUEST_BYTES,
         write_timeout_s: float = WRITE_TIMEOUT_S,
         stop_grace_s: float = STOP_GRACE_S,
+        keepalive_s: float = KEEPALIVE_S,
+        keepalive_timeout_s: float = KEEPALIVE_TIMEOUT_S,
         observe: Observer | None = None,
     ) -> None:
         """Serve `engine` on `address` (host:port, port 0 for any free one); without credentials in plain text.
@@ -79,7 +93,9 @@ class GrpcServer:
         self._engine = engine
         self._address = address
         self._credentials = credentials
-        self._max_request_bytes = max_request_bytes
+        self._options = options(
+            max_request_bytes=max_request_bytes, keepalive_s=keepalive_s, keepalive_timeout_s=keepalive_timeout_s
+        )
         self._stop_grace_s = stop_grace_s
         self._traffic = Traffic(max_streams=max_streams)
         self._health = health.aio.HealthServicer()
@@ -104,7 +120,7 @@ class GrpcServer:
 
     async def start(self) -> str:
         """Listen and serve; returns the bound address. Raises AddressError when it is taken or is none."""
-        server = grpc.aio.server(options=options(max_request_bytes=self._max_request_bytes))
+        server = grpc.aio.server(options=self._options)
         server.add_generic_rpc_handlers((self._registry, ReflectionHandlers(_FILES)))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         bound = self._bind(server)

@@ -50,8 +50,9 @@ class Traffic:
             async with switch:
                 self._streams[switch] = None
                 yield
-        except TimeoutError:
-            if switch.expired():
+        except Exception:
+            if switch.when() is not None:
+                # However what it awaited took being interrupted: it ended because the server leaves.
                 raise draining() from None
             raise
         finally:
