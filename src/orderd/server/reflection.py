@@ -34,6 +34,26 @@ _BESIDE: Final = (
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
+class Symbols:
+    """The pool as the servicer asks it. It finds methods, too, which the pool does not, for `grpcurl describe`."""
+
+    def __init__(self, pool: DescriptorPool) -> None:
+        """Ask this pool."""
+        self._pool = pool
+
+    def __getattr__(self, name: str) -> object:
+        """Everything else is the pool's own."""
+        return getattr(self._pool, name)
+
+    def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:
+        """The file that says what the symbol is. Raises KeyError."""
+        try:
+            return self._pool.FindFileContainingSymbol(symbol)
+        except KeyError:
+            service, _, method = symbol.rpartition(".")
+            return self._pool.FindServiceByName(service).methods_by_name[method].containing_service.file
+
+
 class ReflectionHandlers(grpc.GenericRpcHandler):
     """Serves both versions for the given files."""
 
@@ -45,7 +65,7 @@ class ReflectionHandlers(grpc.GenericRpcHandler):
             _add(pool, file)
         pool.Add(_renamed(_proto(_ALPHA)))
         names = [service.full_name for file in described for service in file.services_by_name.values()]
-        servicer: Any = reflection.aio.ReflectionServicer([*names, V1], pool=pool)
+        servicer: Any = reflection.aio.ReflectionServicer([*names, V1], pool=Symbols(pool))
         handler = grpc.stream_stream_rpc_method_handler(
             servicer.ServerReflectionInfo,
             request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
