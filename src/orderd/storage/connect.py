@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import aiosqlite
 
@@ -76,7 +76,11 @@ async def open_async(path: Path, *, is_writer: bool) -> aiosqlite.Connection:
     """Open a connection with a thread of its own, for SQLAlchemy's async engine."""
     uri = writing_uri(path) if is_writer else read_only_uri(path)
     with translated(path):
-        connection = await aiosqlite.connect(uri, uri=True, isolation_level=None, cached_statements=STATEMENTS_KEPT)
+        opening = aiosqlite.connect(uri, uri=True, isolation_level=None, cached_statements=STATEMENTS_KEPT)
+        # Its thread must not keep a process alive that ends because of a failure (a Thread itself in old versions).
+        thread: Any = getattr(opening, "_thread", opening)
+        thread.daemon = True
+        connection = await opening
         try:
             for pragma in WRITING if is_writer else READING:
                 await connection.execute_fetchall(pragma)

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Executable
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from orderd.core.order import Order, OrderState
 from orderd.core.turnstiles import Recorded, Staged
@@ -56,6 +56,7 @@ class SqliteJournal:
         """Start the writer. Called on the loop; `on_failure` is called on it, once."""
         self._parts = parts
         self._points = parts.points
+        self._points.tell(self._failed_read)
         self._opened_at = self._head = parts.head
         self._accounts = dict.fromkeys(sorted(parts.accounts))
         self._listeners: list[Listener] = []
@@ -66,7 +67,7 @@ class SqliteJournal:
         self._loop = asyncio.get_running_loop()
         parts.runner.start(self._write, self)
         if parts.runner.has_threads:
-            parts.checkpointer.start(self._failed_elsewhere)
+            parts.checkpointer.start(self._failed_in_thread)
 
     # ------------------------------------------------------------------------------------------------- writing
 
@@ -137,6 +138,8 @@ class SqliteJournal:
 
     def committed(self, written: Written) -> None:
         """Tell the listeners, then whoever waits. Called on the loop by the runner."""
+        if self._failure is not None:
+            return  # nobody waits any more, and nobody may be told what follows an unknown
         self._head = written.head
         if written.entries:
             for listener in self._listeners:
@@ -148,15 +151,22 @@ class SqliteJournal:
         """Stop for good: what was handed over is unknown, what comes is refused. Called on the loop."""
         if self._failure is not None:
             return
-        self._failure = JournalError(f"the journal cannot write any more ({error}); the last commit is unknown")
+        self._failure = JournalError(f"the journal failed and ends here ({error}); the last commit is unknown")
         self._failure.__cause__ = error
         while self._waiting:
             _resolve(self._waiting.popleft(), self._failure)
         if self._on_failure is not None:
             self._on_failure(self._failure)
 
-    def _failed_elsewhere(self, error: Exception) -> None:
+    def _failed_in_thread(self, error: Exception) -> None:
         self._loop.call_soon_threadsafe(self.failed, error)
+
+    def _failed_read(self, error: Exception) -> JournalError:
+        """A disk that cannot be read is no better than one that cannot be written; after closing it is only late."""
+        if self._is_closed:
+            return JournalError("the journal is closed")
+        self.failed(error)
+        return JournalError(f"the journal cannot be read: {error}")
 
     # ---------------------------------------------------------------------------------------------- point reads
 
@@ -262,8 +272,11 @@ class SqliteJournal:
     async def _read(self, *asked: Executable) -> list[Rows]:
         try:
             return await self._parts.reads.run(*asked)
-        except SQLAlchemyError as error:
-            raise JournalError(f"the journal cannot be read: {error}") from error
+        except DBAPIError as error:
+            raise self._failed_read(error) from error
+        except SQLAlchemyError as error:  # closed, or no connection in time: nothing wrong with the disk
+            why = "is closed" if self._is_closed else f"cannot be read now: {error}"
+            raise JournalError(f"the journal {why}") from error
 
     # ------------------------------------------------------------------------------------------------- the end
 

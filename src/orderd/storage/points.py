@@ -4,12 +4,14 @@ A hop to a reader thread would cost ten times the read itself; each of these tou
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 
 from orderd.core.order import Fill, Order
 from orderd.core.values import OrderId
+from orderd.ports import JournalError
 from orderd.storage import statements
 
 _order = msgspec.msgpack.Decoder(Order)
@@ -38,20 +40,25 @@ class Points:
         """Take over a settled read-only connection."""
         self._connection = connection
         self._opened_at = opened_at
+        self._on_failure: Callable[[Exception], JournalError] = _unreadable
+
+    def tell(self, on_failure: Callable[[Exception], JournalError]) -> None:
+        """Say who hears of a read that failed, and answers with what the reader is told."""
+        self._on_failure = on_failure
 
     def find_key(self, account_id: str, client_order_id: str) -> OrderId | None:
         """See `Journal.find_key`."""
-        row = self._connection.execute(statements.FIND_KEY, (account_id, client_order_id)).fetchone()
-        return OrderId(row[0]) if row else None
+        rows = self._rows(statements.FIND_KEY, (account_id, client_order_id))
+        return OrderId(rows[0][0]) if rows else None
 
     def find_broker_order(self, account_id: str, broker_order_id: str) -> OrderId | None:
         """See `Journal.find_broker_order`."""
-        row = self._connection.execute(statements.FIND_BROKER_ORDER, (account_id, broker_order_id)).fetchone()
-        return OrderId(row[0]) if row else None
+        rows = self._rows(statements.FIND_BROKER_ORDER, (account_id, broker_order_id))
+        return OrderId(rows[0][0]) if rows else None
 
     def load(self, order_id: str) -> Order | None:
         """See `Journal.load`."""
-        rows = self._connection.execute(statements.LOAD, (order_id,)).fetchall()
+        rows = self._rows(statements.LOAD, (order_id,))
         if not rows:
             return None
         state, sequence, _ = rows[0]
@@ -60,13 +67,23 @@ class Points:
 
     def order_data(self, order_id: str) -> bytes | None:
         """See `Journal.order_data`."""
-        row = self._connection.execute(statements.ORDER_DATA, (order_id,)).fetchone()
-        return row[0] if row else None
+        rows = self._rows(statements.ORDER_DATA, (order_id,))
+        return rows[0][0] if rows else None
 
     def fill_data(self, order_id: str) -> Sequence[bytes]:
         """See `Journal.fill_data`."""
-        return [row[0] for row in self._connection.execute(statements.FILL_DATA, (order_id,))]
+        return [row[0] for row in self._rows(statements.FILL_DATA, (order_id,))]
 
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+    def _rows(self, text: str, cells: tuple[str, ...]) -> list[Any]:
+        try:
+            return self._connection.execute(text, cells).fetchall()
+        except sqlite3.Error as error:
+            raise self._on_failure(error) from error
+
+
+def _unreadable(error: Exception) -> JournalError:
+    return JournalError(f"the journal cannot be read: {error}")

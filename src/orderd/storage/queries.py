@@ -24,6 +24,8 @@ Key = tuple[int | str, ...]
 OPEN_STATES = tuple(state.value for state in OrderState if state in OPEN)
 PLENTY = frozenset({OrderState.FILLED.value, OrderState.CANCELED.value})
 """States that most orders end in."""
+NOBODY = ""
+"""No account is called that: what is asked for has no orders yet."""
 NO_STATE = "-"
 """No order is in it: what is asked for contradicts itself."""
 POINTS = frozenset({"trace_id", "decision_id", "trade_id"})
@@ -191,7 +193,8 @@ def _states(where: OrderFilter) -> Sequence[str]:
 def _branches(where: OrderFilter, accounts: Sequence[str]) -> tuple[frozenset[str], list[tuple[Condition, ...]]]:
     """Choose the index that is walked: the columns it settles, and the condition of each branch."""
     states = list(dict.fromkeys(_states(where)))
-    wanted = list(dict.fromkeys(where.account_ids or accounts)) or [""]
+    asked = dict.fromkeys(where.account_ids or accounts)
+    wanted = [account for account in accounts if account in asked] or [NOBODY]
     by_state: list[tuple[Condition, ...]] = [
         (orders.c.status == state, orders.c.account_id == account) for state in states for account in wanted
     ]  # fmt: skip

@@ -1,10 +1,12 @@
 """Running the lists: each call one short, explicit read transaction, so that what it answers is one snapshot."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from sqlalchemy import AsyncAdaptedQueuePool, Connection, Executable, StaticPool, create_engine
+from sqlalchemy.exc import ResourceClosedError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from orderd.storage.connect import open_async, open_reader
@@ -28,10 +30,16 @@ class Reads(Protocol):
 
 
 class AsyncReads:
-    """SQLAlchemy's async engine over aiosqlite."""
+    """SQLAlchemy's async engine over aiosqlite.
+
+    A read goes on when its caller leaves: a connection that is abandoned in the middle of a statement would have to be
+    thrown away, and with it a thread that may still be at work.
+    """
 
     def __init__(self, path: Path) -> None:
         """Connections are opened when they are needed, and settled like every other."""
+        self._running: dict[asyncio.Task[list[Rows]], None] = {}
+        self._is_closed = False
         self._engine = create_async_engine(
             "sqlite+aiosqlite://",
             async_creator=lambda: open_async(path, is_writer=False),
@@ -41,13 +49,28 @@ class AsyncReads:
         )
 
     async def run(self, *statements: Executable) -> list[Rows]:
-        """See `Reads.run`. One hop to the thread runs them all."""
+        """See `Reads.run`."""
+        if self._is_closed:
+            raise ResourceClosedError("the readers are closed")
+        task = asyncio.get_running_loop().create_task(self._run(statements))
+        self._running[task] = None
+        task.add_done_callback(self._forget)
+        return await asyncio.shield(task)
+
+    async def close(self) -> None:
+        """Wait for the reads that run, close the connections and their threads."""
+        self._is_closed = True
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._engine.dispose()
+
+    async def _run(self, statements: Sequence[Executable]) -> list[Rows]:
         async with self._engine.connect() as connection:
             return await connection.run_sync(_all, statements)
 
-    async def close(self) -> None:
-        """Close the connections and their threads."""
-        await self._engine.dispose()
+    def _forget(self, task: asyncio.Task[list[Rows]]) -> None:
+        del self._running[task]
+        if not task.cancelled():
+            task.exception()  # its caller may have left: nobody else asks
 
 
 class InlineReads:
@@ -55,16 +78,20 @@ class InlineReads:
 
     def __init__(self, path: Path) -> None:
         """Open the one connection."""
+        self._is_closed = False
         self._raw = open_reader(path)
         self._engine = create_engine("sqlite://", creator=lambda: self._raw, poolclass=StaticPool)
 
     async def run(self, *statements: Executable) -> list[Rows]:
         """See `Reads.run`."""
+        if self._is_closed:
+            raise ResourceClosedError("the reader is closed")
         with self._engine.connect() as connection:
             return _all(connection, statements)
 
     async def close(self) -> None:
         """Close the connection."""
+        self._is_closed = True
         self._engine.dispose()
         self._raw.close()
 

@@ -1,0 +1,53 @@
+"""kill -9 at random moments: what was acknowledged is there, what is there is whole, and the next start goes on."""
+
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.storage.integrity import Contents, check
+
+ROOT = Path(__file__).resolve().parents[2]
+ROUNDS = 32
+
+
+def _rounds(path: Path, lives_ms: list[int]) -> list[tuple[list[tuple[int, str, int]], Contents]]:
+    """Kill a writer once for each life; after each: what it acknowledged, and what the journal then held."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    command = [sys.executable, "-m", "tests.storage.victim", "write", str(path)]
+    results: list[tuple[list[tuple[int, str, int]], Contents]] = []
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=ROOT, text=True
+    ) as victim:
+        assert victim.stdin is not None
+        assert victim.stdout is not None
+        for life_ms in lives_ms:
+            victim.stdin.write(f"{life_ms}\n")
+            victim.stdin.flush()
+            acknowledged: list[tuple[int, str, int]] = []
+            while (line := victim.stdout.readline()) != "killed\n":
+                sequence, order_id, version = line.split()
+                acknowledged.append((int(sequence), order_id, int(version)))
+            results.append((acknowledged, check(path)))
+        victim.stdin.close()
+        assert victim.wait() == 0
+    return results
+
+
+@pytest.mark.timeout(120)
+def test_killed_at_any_moment_nothing_acknowledged_is_lost_and_nothing_is_half_there(database: Path) -> None:
+    chance = random.Random(2026)
+    lives_ms = [600] + [chance.choice([5, 20, 40, 60, 80, 120, 200]) + chance.randrange(20) for _ in range(ROUNDS)]
+    results = _rounds(database, lives_ms)
+    head, total = 0, 0
+    for acknowledged, contents in results:
+        assert contents.head >= head
+        head = contents.head
+        for sequence, order_id, version in acknowledged:
+            assert contents.events[sequence] == (order_id, version)
+        total += len(acknowledged)
+    assert total > 1_000, "too little was written for the kills to mean anything"
+    assert sum(1 for acknowledged, _ in results if acknowledged) > ROUNDS // 3

@@ -1,0 +1,82 @@
+"""The process that the kill tests kill, and the ones they start beside it: `python -m tests.storage.victim JOB FILE`.
+
+`write`: forks a child for every line it reads; each child opens the journal and submits, changes and fills orders from
+many tasks until it is killed, saying on standard output what was acknowledged. `hold`: opens it and waits.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from orderd.core.order import OrderState
+from orderd.core.turnstiles import Recorded
+from orderd.core.values import AccountId
+from orderd.ports import Journal
+from orderd.storage import OpenError, open_journal
+from orderd.system import SystemClock, SystemIds
+from tests.storage.making import acknowledged, canceled, fill, filled, order, submitted, then
+from tests.storage.making import new as create
+
+WRITERS = 16
+
+
+def _say(recorded: Recorded) -> None:
+    """One whole line in one write: a line that is there was acknowledged."""
+    one = recorded.order
+    os.write(1, f"{one.sequence} {one.order_id} {one.version}\n".encode())
+
+
+async def _live(journal: Journal, ids: SystemIds) -> None:
+    while True:
+        first = order(order_id=ids.new(), client_order_id=ids.new(), account_id=AccountId("paper"))
+        (a,) = await journal.append([create(first, submitted())])
+        _say(a)
+        (b,) = await journal.append([then(a.order, acknowledged(ids.new()), filled(fill(ids.new())))])
+        _say(b)
+        await journal.set_mark("last", b.order.order_id)
+        (c,) = await journal.append([then(b.order, filled(fill(ids.new(), "6"), OrderState.FILLED))])
+        _say(c)
+        (d,) = await journal.append([create(order(order_id=ids.new(), client_order_id=ids.new()), canceled())])
+        _say(d)
+
+
+async def _write(path: Path) -> None:
+    ids = SystemIds()
+    journal = await open_journal(f"sqlite+aiosqlite:///{path}", clock=SystemClock(), ids=ids)
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(WRITERS):
+            tasks.create_task(_live(journal, ids))
+
+
+async def _hold(path: Path) -> None:
+    try:
+        journal = await open_journal(f"sqlite+aiosqlite:///{path}", clock=SystemClock(), ids=SystemIds())
+    except OpenError as error:
+        print(f"{type(error).__name__}: {error}", flush=True)
+        raise SystemExit(1) from error
+    print("open", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    await journal.close()
+
+
+def _rounds(path: Path) -> None:
+    """Each line asked for: `milliseconds to live`. Answer `killed` once the child is gone."""
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            asyncio.run(_write(path))
+            os._exit(1)
+        time.sleep(int(line) / 1000)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.write(1, b"killed\n")
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "write":
+        _rounds(Path(sys.argv[2]))
+    else:
+        asyncio.run(_hold(Path(sys.argv[2])))
