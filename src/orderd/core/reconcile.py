@@ -160,7 +160,9 @@ def differences(order: Order, view: View) -> Iterator[Finding]:
 
     Averages are compared at the scale the broker prints. A MULTILEG parent's figures are the broker's own.
     """
-    if view.asked_ns is not None and view.asked_ns < order.heard_ns:
+    link = order.link(view.broker_order_id)
+    is_outdated = link is not None and 0 < view.updated_ns < link.updated_ns
+    if is_outdated or (view.asked_ns is not None and view.asked_ns < order.heard_ns):
         return
     if order.is_open != (view.phase not in _ENDS):
         yield Finding(kind="STATE_DIFFERS", expected=order.state, observed=view.status)

@@ -15,6 +15,7 @@ KEEP_ENDED = 2_000
 """Ended orders kept in memory for late words; older ones are loaded from the journal."""
 
 Watcher = Callable[[Order], None]
+Waiting = tuple[Callable[[Order], bool], asyncio.Future[Order]]
 
 
 class Blotter:
@@ -26,7 +27,7 @@ class Blotter:
         self._open: dict[OrderId, Order] = {}
         self._ended: OrderedDict[OrderId, Order] = OrderedDict()
         self._by_broker_id: dict[tuple[str, str], OrderId] = {}
-        self._waiters: dict[OrderId, list[tuple[Callable[[Order], bool], asyncio.Future[Order]]]] = {}
+        self._waiters: dict[OrderId, list[Waiting]] = {}
         self._watchers: list[Watcher] = []
         self._counts: dict[str, int] = {}
 
@@ -75,7 +76,7 @@ class Blotter:
         waiting = self._waiters.get(order.order_id)
         if not waiting:
             return
-        still = []
+        still: list[Waiting] = []
         for predicate, future in waiting:
             if future.done():
                 continue
@@ -104,7 +105,7 @@ class Blotter:
         finally:
             self._forget(order.order_id, waiting)
 
-    def _forget(self, order_id: OrderId, waiting: tuple[Callable[[Order], bool], asyncio.Future[Order]]) -> None:
+    def _forget(self, order_id: OrderId, waiting: Waiting) -> None:
         still = self._waiters.get(order_id)
         if still is not None and waiting in still:
             still.remove(waiting)

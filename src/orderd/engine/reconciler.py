@@ -267,23 +267,19 @@ class Reconciler:
         """The end of the first run: orders whose outcome the last process did not learn are each looked up once."""
         account = self._account
         for order in self._unplaced():
-            lost = await mark_lost(account, order)
-            if isinstance(await self._resolver.look(lost), Found):
-                continue
-            if lost.state is OrderState.UNKNOWN:
-                self._resolver.start(lost)
+            if not isinstance(await self._resolver.look(order), Found) and order.state is OrderState.UNKNOWN:
+                self._resolver.start(order)
         account.is_recovered = True
         account.resumed.set()
         log.info("account_recovered", account_id=account.account_id, open_orders=len(self._local()))
 
+    async def mark_lost(self) -> None:
+        """Submits that a dead process was in the middle of: shown as not known before any broker is asked."""
+        account = self._account
+        message = "the process ended before the broker's answer was recorded"
+        fact = OutcomeLost(at=account.clock.now(), source=ENGINE, code="RESTARTED", message=message)
+        lost = [order for order in self._unplaced() if order.state is OrderState.SUBMITTED]
+        await asyncio.gather(*(account.take_with_legs(order, fact) for order in lost))
+
     def _unplaced(self) -> list[Order]:
         return [order for order in self._local() if not order.links and order.parent_order_id is None]
-
-
-async def mark_lost(account: Account, order: Order) -> Order:
-    """A submit that a dead process was in the middle of: its outcome is not known."""
-    if order.state is not OrderState.SUBMITTED or order.links:
-        return order
-    message = "the process ended before the broker's answer was recorded"
-    fact = OutcomeLost(at=account.clock.now(), source=ENGINE, code="RESTARTED", message=message)
-    return await account.take_with_legs(order, fact)

@@ -63,6 +63,7 @@ class Workers:
         """Take up what the last process left, then listen and reconcile. Returns at once."""
         account = self.account
         await self.discrepancies.load()
+        await self.reconciler.mark_lost()
         self._running = [
             account.tasks.hold(self.listener.run(), f"listener:{account.account_id}"),
             account.tasks.hold(self.reconciler.run(), f"reconciler:{account.account_id}"),
