@@ -295,3 +295,32 @@ def test_strategy_rules() -> None:
         refused = desk.ask(symbol="", side=None, order_class=OrderClass.MLEG, legs=legs)
         assert isinstance(refused, Refused)
         assert words in refused.message
+
+
+def test_a_strategy_is_closed_by_the_opposite_one() -> None:
+    desk = Desk()
+    spread(desk)
+    desk.go()
+    legs = (
+        NewLeg(symbol=CALLS[0], ratio=d(1), side=Side.SELL),
+        NewLeg(symbol=CALLS[1], ratio=d(1), side=Side.BUY),
+    )
+    asked: dict[str, Any] = {"symbol": "", "side": None, "order_class": OrderClass.MLEG, "legs": legs}
+    too_many = desk.refused(quantity=d(3), **asked)
+    assert too_many.reason is Reason.INSUFFICIENT_QUANTITY
+    order = desk.submit(quantity=d(2), **asked)
+    desk.go()
+    assert [leg.position_intent for leg in desk.legs(order)] == [
+        PositionIntent.SELL_TO_CLOSE,
+        PositionIntent.BUY_TO_CLOSE,
+    ]
+    assert desk.account.positions == {}
+    assert desk.see(order).average_price == d("-4.9")  # a credit
+
+
+def test_a_strategy_s_fill_can_be_forced_at_a_price() -> None:
+    desk = Desk()
+    order = spread(desk, limit="1")
+    desk.go()
+    desk.venue.fill(order.order_id)
+    assert desk.see(order).status is Status.FILLED

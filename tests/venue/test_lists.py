@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from orderd.venue.orders import Status
+from orderd.venue.state import Settings
 from tests.venue.desk import Counter, Json
 
 
@@ -175,6 +176,20 @@ def test_a_busted_trade_has_no_row_and_a_corrected_one_has_the_new() -> None:
     (row,) = counter.json("GET", "/account/activities/FILL")
     assert (row["qty"], row["price"]) == ("3", "85")
     assert not row["id"].endswith(second)
+
+
+def test_fees_are_rows_of_their_own() -> None:
+    counter = Counter(settings=Settings(partial_rate=Decimal(0), has_fees=True))
+    fills(counter, 1)
+    counter.buy(side="sell")
+    counter.go()
+    counter.venue.expire_day()
+    (row,) = counter.json("GET", "/account/activities/FEE")
+    assert (row["activity_type"], row["net_amount"], row["date"]) == ("FEE", "-0.01", "2026-10-08")
+    every = counter.json("GET", "/account/activities")
+    assert [each["activity_type"] for each in every] == ["FEE", "FILL", "FILL"]
+    token = {"page_token": row["id"]}
+    assert counter.json("GET", "/account/activities", query=token) == every[1:]
 
 
 # --- positions ------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import sqlite3
 import sys
@@ -73,6 +74,41 @@ async def test_the_same_seed_makes_the_same_account_in_another_process() -> None
             async with http.get(f"{said['rest_url']}/v2/account", headers=KEYS) as answer:
                 numbers.append((await answer.json())["account_number"])
     assert numbers[0] == numbers[1]
+
+
+SIMULATION = """
+import random
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from orderd.venue.core import Venue
+from orderd.venue.orders import NewOrder, OrderType, Side, TimeInForce
+venue = Venue(rng=random.Random(3), now=datetime(2026, 10, 8, 15, tzinfo=UTC))
+account = venue.open_account()
+for number in range(200):
+    side = (Side.BUY, Side.SELL)[number % 3 == 2]
+    asked = NewOrder(symbol=("KO", "F", "AAPL")[number % 5 % 3], side=side, type=OrderType.MARKET,
+        time_in_force=TimeInForce.DAY, quantity=Decimal(number % 7 + 1))
+    venue.submit(account, asked)
+    venue.advance(venue.now + timedelta(milliseconds=number % 4))
+venue.advance(venue.now + timedelta(seconds=1))
+print(len(venue.ledger.executions), venue.ledger.digest())
+"""
+
+
+async def test_the_same_seed_makes_the_same_ledger_whatever_the_hash_seed() -> None:
+    digests: set[bytes] = set()
+    for hash_seed in ("1", "2"):
+        running = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            SIMULATION,
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        )
+        out, _ = await running.communicate()
+        assert int(out.split()[0]) > 100
+        digests.add(out)
+    assert len(digests) == 1
 
 
 @pytest.mark.parametrize(

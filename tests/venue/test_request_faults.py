@@ -191,6 +191,27 @@ async def test_partial_then_cancel(wire: Wire, ear: Ear) -> None:
     assert await ear.events(4) == ["pending_new", "new", "partial_fill", "canceled"]
 
 
+async def test_partial_then_cancel_takes_half_when_no_quantity_is_given(wire: Wire) -> None:
+    await wire.arm("partial_then_cancel", times=2)
+    whole, coin = (
+        await wire.buy(type="limit", limit_price="1", qty="9"),
+        await wire.buy(symbol="BTC/USD", type="limit", limit_price="1000", qty="0.25", time_in_force="gtc"),
+    )
+    assert (await wire.settled(whole["id"], "canceled"))["filled_qty"] == "4"
+    assert (await wire.settled(coin["id"], "canceled"))["filled_qty"] == "0.125"
+
+
+async def test_a_fault_whose_order_is_gone_does_nothing(wire: Wire) -> None:
+    await wire.control("POST", "settings", {"route_delay_ms": 30})
+    for kind in ("reject", "partial_then_cancel", "overfill"):
+        await wire.arm(kind, method="POST", symbol="KO")
+    await wire.buy()
+    await wire.control("POST", "accounts/venue-key/vanish")
+    later = await wire.buy(symbol="F")
+    await wire.settled(later["id"], "filled")
+    assert [each.symbol for each in wire.venue.ledger.executions.values()] == ["F"]
+
+
 async def test_a_fill_crosses_the_cancel(wire: Wire, ear: Ear) -> None:
     order = await wire.buy(type="limit", limit_price="1", qty="10")
     await wire.settled(order["id"], "new")

@@ -314,9 +314,3 @@ def finish_cancel(state: State, order_id: str) -> None:
             state.tell(EventKind.ORDER_CANCEL_REJECTED, order)
         return
     end_group(state, order, Status.CANCELED)
-
-
-def reject(state: State, order: Order) -> Order:
-    """The exchange does not want the order after all."""
-    end_group(state, order, Status.REJECTED)
-    return state.book.must(order.order_id)

@@ -3,6 +3,7 @@
 Holidays follow the published rules, not a table, so any year works.
 """
 
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -96,6 +97,13 @@ def _closes_early(day: date) -> bool:
     return (day.month, day.day) in {(7, 3), (12, 24)} or day == _nth(day.year, 11, THURSDAY, 4) + timedelta(days=1)
 
 
+@lru_cache(maxsize=4096)
+def _exchange_day(day: date) -> Day | None:
+    if day.weekday() >= SATURDAY or day in holidays(day.year):
+        return None
+    return Day(date=day, close=EARLY_CLOSE) if _closes_early(day) else Day(date=day)
+
+
 def at(day: date, clock: time) -> datetime:
     """A New York wall time as UTC."""
     return datetime.combine(day, clock, NEW_YORK).astimezone(UTC)
@@ -111,9 +119,7 @@ class Sessions:
         """The trading day on that date; None when the exchange is closed."""
         if self.is_always_open:
             return Day(date=day)
-        if day.weekday() >= SATURDAY or day in holidays(day.year):
-            return None
-        return Day(date=day, close=EARLY_CLOSE) if _closes_early(day) else Day(date=day)
+        return _exchange_day(day)
 
     def days(self, first: date, last: date) -> list[Day]:
         """The trading days of a range, both ends included."""
@@ -162,6 +168,14 @@ class Sessions:
         today = now.astimezone(NEW_YORK).date()
         return next(day.date for step in range(1, 15) if (day := self.day(today - timedelta(days=step))))
 
-    def _from(self, now: datetime) -> list[Day]:
+    def _from(self, now: datetime) -> Iterator[Day]:
+        """The trading days from today on; two weeks hold every closure there is."""
         today = now.astimezone(NEW_YORK).date()
-        return self.days(today, today + timedelta(days=15))
+        for step in range(15):
+            day = self.day(today + timedelta(days=step))
+            if day is not None:
+                yield day
+
+    def settlement(self, traded: date) -> date:
+        """The next trading day: when a trade of that date settles."""
+        return next(day.date for step in range(1, 15) if (day := self.day(traded + timedelta(days=step))))

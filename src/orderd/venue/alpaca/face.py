@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -83,7 +83,7 @@ class AlpacaFace:
         self._witness = witness
         self._keys: dict[str, Key] = {}
         self._connected = 0
-        self.encoded = lru_cache(maxsize=1)(self._encode)
+        self._encoded = ("", b"")
         venue.subscribe(self._publish)
 
     # --- keys -----------------------------------------------------------------------------------------
@@ -326,8 +326,13 @@ class AlpacaFace:
             if key is not None and key.account.account_id == event.account_id:
                 session.offer(event)
 
-    def _encode(self, event: Event) -> bytes:
+    def encoded(self, event: Event) -> bytes:
         """One event's bytes, made once for all connections."""
+        if self._encoded[0] != event.event_id:
+            self._encoded = (event.event_id, self._encode(event))
+        return self._encoded[1]
+
+    def _encode(self, event: Event) -> bytes:
         shown = render.event_json(event, render.settle_date(self.venue.state.sessions, event))
         return msgspec.json.encode({"stream": "trade_updates", "data": shown})
 

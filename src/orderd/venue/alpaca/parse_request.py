@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final, TypeVar, cast
 
 from orderd.venue.alpaca.refusals import MALFORMED, UNPROCESSABLE, Problem
@@ -28,8 +29,9 @@ FALSE_WORDS: Final = frozenset({"0", "f", "F", "FALSE", "false", "False", ""})
 MOST_DIGITS: Final = 9
 
 
+@lru_cache(maxsize=16)
 def body_of(raw: bytes) -> Body:
-    """The JSON object of a request body; an empty body is an empty object."""
+    """The JSON object of a request body; an empty body is an empty object. One request asks several times."""
     if not raw.strip():
         return {}
     try:

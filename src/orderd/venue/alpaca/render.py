@@ -1,6 +1,6 @@
 """The venue's values as Alpaca's JSON objects (reference, sections 4, 5 and 8). Decimals become strings."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -17,7 +17,6 @@ from orderd.venue.state import State
 Json = dict[str, Any]
 
 RATIO = Decimal("0.00001")
-SETTLE_DAYS = 1
 
 
 @lru_cache(maxsize=8192)
@@ -159,8 +158,7 @@ def settle_date(sessions: Sessions, event: Event) -> str:
     today = event.at.astimezone(NEW_YORK).date()
     if event.order.asset_class is AssetClass.CRYPTO:
         return today.isoformat()
-    days = sessions.days(today + timedelta(days=SETTLE_DAYS), today + timedelta(days=10))
-    return days[0].date.isoformat()
+    return sessions.settlement(today).isoformat()
 
 
 def account_json(account: Account, funds: Funds, sessions: Sessions, now: datetime) -> Json:
@@ -370,12 +368,11 @@ def clock_json(sessions: Sessions, now: datetime) -> Json:
 
 def day_json(sessions: Sessions, day: Day) -> Json:
     """One row of the calendar."""
-    settles = sessions.days(day.date + timedelta(days=SETTLE_DAYS), day.date + timedelta(days=10))[0]
     return {
         "date": day.date.isoformat(),
         "open": f"{day.open:%H:%M}",
         "close": f"{day.close:%H:%M}",
         "session_open": f"{PRE_OPEN:%H%M}",
         "session_close": f"{POST_CLOSE:%H%M}",
-        "settlement_date": settles.date.isoformat(),
+        "settlement_date": sessions.settlement(day.date).isoformat(),
     }
