@@ -1,18 +1,39 @@
-"""What a failing scenario shows beside its own words: the end of every process's log."""
+"""A house that several scenarios share, and what a failing one shows: the end of every process's log."""
 
-from collections.abc import Generator
+from collections.abc import AsyncIterator, Generator
+from pathlib import Path
 
 import pytest
+import pytest_asyncio
+
+from tests.e2e.harness import House, trading
 
 LAST = 4000
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the logs that stand in the test's directory."""
+    """Add the logs of the houses that the test lived in."""
     report = yield
-    directory = getattr(item, "funcargs", {}).get("tmp_path")
-    if report.failed and directory is not None:
-        for log in sorted(directory.rglob("*.log")):
+    given = getattr(item, "funcargs", {})
+    shared = given.get("house")
+    directories = {given.get("tmp_path"), shared.directory if isinstance(shared, House) else None} - {None}
+    if report.failed:
+        for log in sorted(log for directory in directories for log in Path(directory).rglob("*.log")):
             report.sections.append((log.name, log.read_text(encoding="utf-8", errors="replace")[-LAST:]))
     return report
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    """One house for the scenarios of a file that leave both processes alone."""
+    async with trading(tmp_path_factory.mktemp("house"), accounts={"paper": {"parallel_submits": 32}}) as house:
+        yield house
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def house(shared_house: House) -> AsyncIterator[House]:
+    """The shared house, its venue calm before and after."""
+    yield shared_house
+    await shared_house.venue.calm()
+    await shared_house.venue.settings(is_auto_fill=True, partial_rate=0, route_delay_ms=1, fill_delay_ms=1)

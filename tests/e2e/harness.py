@@ -101,7 +101,7 @@ class House:
     async def recovered(self) -> None:
         """Wait until every account takes submits and hears its broker."""
         async with asyncio.timeout(PATIENCE_S):
-            while not all(
+            while not all(  # noqa: ASYNC110 - another process rings no bell
                 not account.recovering and account.stream_health == apb.STREAM_HEALTH_CONNECTED
                 for account in (await self.accounts.ListAccounts(apb.ListAccountsRequest())).accounts
             ):

@@ -1,4 +1,4 @@
-"""What one subscriber was told, kept and checked as it comes: StreamOrderEvents from the beginning, resumed for ever."""
+"""What one subscriber was told, kept and checked as it comes: StreamOrderEvents from the beginning, resumed."""
 
 import asyncio
 import contextlib
