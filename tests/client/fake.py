@@ -54,7 +54,6 @@ class Fake:
 
     def __init__(self) -> None:
         self.asked: defaultdict[str, list[Any]] = defaultdict(list)
-        self.metadata: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         self.deadlines: defaultdict[str, list[float | None]] = defaultdict(list)
         self.answers: defaultdict[str, deque[Answer]] = defaultdict(deque)
         self.streams: defaultdict[str, deque[StreamAnswer]] = defaultdict(deque)
@@ -70,7 +69,6 @@ class Fake:
 
     def _note(self, method: str, request: Message, context: Context) -> None:
         self.asked[method].append(request)
-        self.metadata[method].append(dict(context.invocation_metadata()))
         self.deadlines[method].append(context.time_remaining())
 
     async def unary(self, method: str, request: Message, context: Context) -> Message:

@@ -23,7 +23,7 @@ from oms.v1 import order_pb2, order_service_pb2
 from oms.v1.account_service_pb2_grpc import AccountServiceStub
 from oms.v1.broker_service_pb2_grpc import BrokerServiceStub
 from oms.v1.order_service_pb2_grpc import OrderServiceStub
-from orderd.client.errors import decode
+from orderd.client.errors import OrderdError, decode
 from orderd.client.follow import Follower, OnReconnect
 
 DEFAULT_ADDRESS: Final = "127.0.0.1:50051"
@@ -57,18 +57,16 @@ class Client:
         *,
         timeout_s: float = 10,
         retry_for_s: float = 30,
-        token: str = "",
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
         """Without an address: ORDERD_GRPC_ADDRESS, else 127.0.0.1:50051. Nothing is sent before the first call.
 
         `timeout_s` is the deadline of one attempt, `retry_for_s` how long attempts go on (0: one attempt).
-        `credentials` turn TLS on; `token` is sent as a bearer token.
+        `credentials` turn TLS on, for a server behind a proxy that ends it.
         """
         self.address = address or os.environ.get("ORDERD_GRPC_ADDRESS") or DEFAULT_ADDRESS
         self._timeout_s = timeout_s
         self._retry_for_s = retry_for_s
-        self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
         self._channel = (
             grpc.aio.insecure_channel(self.address, options=CHANNEL_OPTIONS)
             if credentials is None
@@ -91,6 +89,15 @@ class Client:
     async def close(self) -> None:
         """End the connection and every stream on it."""
         await self._channel.close()
+
+    async def ready(self) -> None:
+        """Connect, or raise OrderdError after `timeout_s`: for streams, which would otherwise wait for ever."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._channel.channel_ready()
+        except TimeoutError:
+            text = f"no connection to {self.address} within {self._timeout_s:g} s"
+            raise OrderdError(code=grpc.StatusCode.UNAVAILABLE, message=text) from None
 
     # ------------------------------------------------------------------------------------------------ orders
 
@@ -115,7 +122,7 @@ class Client:
 
     async def preview(self, request: order_service_pb2.SubmitOrderRequest) -> order_service_pb2.PreviewOrderResponse:
         """What a submit would do. Nothing is stored or sent."""
-        asked = order_service_pb2.PreviewOrderRequest(order=request)
+        asked = order_service_pb2.PreviewOrderRequest(order=keyed(request))
         return await self._call(self._orders.PreviewOrder, asked, is_repeatable=True)
 
     async def get(self, request: order_service_pb2.GetOrderRequest) -> order_service_pb2.GetOrderResponse:
@@ -174,7 +181,7 @@ class Client:
             asked.after_sequence = after_sequence
         asked.snapshot = asked.snapshot or snapshot
         return Follower(
-            lambda message: self._orders.StreamOrderEvents(message, metadata=self._metadata),
+            self._orders.StreamOrderEvents,
             asked,
             on_reconnect=on_reconnect,
             give_up_after_s=give_up_after_s,
@@ -197,7 +204,7 @@ class Client:
     ) -> AsyncIterator[broker_pb.ReconcileResponse]:
         """Compare an account with its broker now; yields the progress."""
         asked = broker_pb.ReconcileRequest(account_id=account_id)
-        call = self._broker.Reconcile(asked, timeout=timeout_s, metadata=self._metadata)
+        call = self._broker.Reconcile(asked, timeout=timeout_s)
         try:
             async for step in call:
                 yield step
@@ -225,7 +232,7 @@ class Client:
         attempt = 0
         while True:
             try:
-                return await method(request, timeout=self._timeout_s, metadata=self._metadata)
+                return await method(request, timeout=self._timeout_s)
             except grpc.aio.AioRpcError as error:
                 said = decode(error)
                 pause_s = pause(attempt, said.retry_after_s)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import grpc
-from google.rpc import error_details_pb2 as details
-from google.rpc.status_pb2 import Status
+from google.rpc import error_details_pb2 as details  # type: ignore[import-untyped]
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from oms.v1.order_pb2 import Order
 

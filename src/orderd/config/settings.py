@@ -147,7 +147,7 @@ class Settings(BaseSettings):
         Annotated[str, AfterValidator(checks.address_or_off)],
         Allowed('HOST:PORT, such as 127.0.0.1:8051; port 0 takes a free one; "" is off'),
     ] = "127.0.0.1:8051"
-    """Where metrics and health are served over HTTP."""
+    """Where `/metrics` is served over HTTP."""
     log_level: Annotated[
         Annotated[LogLevel, BeforeValidator(checks.lower)], Allowed('"debug", "info", "warning" or "error"')
     ] = LogLevel.INFO

@@ -18,7 +18,7 @@ Tree = Mapping[str, Any]
 
 PREFIX: Final = "ORDERD_"
 # Variables of this house that are not settings of the server.
-OTHER_VARIABLES: Final = frozenset({"ADDRESS", "CONFIG", "OUTPUT", "REFERENCE", "TIMEOUT", "TOKEN"})
+OTHER_VARIABLES: Final = frozenset({"CONFIG", "OUTPUT", "REFERENCE", "TIMEOUT"})
 # Kubernetes puts these into every container beside a service named `orderd`.
 _SERVICE_LINK = re.compile(r"SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP)(_\w+)?)?")
 _TABLE = re.compile(r"\s*\[\[?\s*([^\[\]]+?)\s*\]\]?\s*(#.*)?")

@@ -1,0 +1,27 @@
+"""The command tree."""
+
+import typer
+
+from orderd.cli import about, accounts, events, orders, serving
+from orderd.cli.exits import MEANING
+from orderd.cli.flags import command
+
+EPILOG = "Exit codes: " + "; ".join(f"{int(code)} {text}" for code, text in MEANING.items()) + "."
+
+app = typer.Typer(
+    name="orderd",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # a traceback with local variables could show a secret
+    help="Records, sends and follows orders for trading bots.",
+    epilog=EPILOG,
+)
+command(app)(serving.serve)
+command(app)(serving.dev)
+command(app, "venue")(serving.run_venue)
+app.add_typer(orders.order, name="order")
+app.add_typer(events.event, name="event")
+app.add_typer(accounts.fill, name="fill")
+app.add_typer(accounts.account, name="account")
+app.add_typer(accounts.broker, name="broker")
+app.add_typer(about.config, name="config")
+command(app)(about.version)
