@@ -3,10 +3,10 @@
 import asyncio
 import json
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import grpc
@@ -20,6 +20,7 @@ from tests.e2e.control import VenueControl
 from tests.e2e.processes import SERVE, VENUE, Process
 from tests.e2e.tape import Tape
 
+T = TypeVar("T")
 KEY_ID, SECRET = "venue-key", "venue-secret"
 VENUE_DEFAULTS: Mapping[str, object] = {
     "quotes": "fixed",
@@ -68,7 +69,8 @@ class House:
         self.account_ids = accounts
         self.tape = Tape()
         self.address = ""
-        self._channel: grpc.aio.Channel | None = None
+        self._channels: list[grpc.aio.Channel] = []
+        """One for each life of the server; calls cut by a death end with its status when nobody closes them."""
 
     @property
     def database(self) -> Path:
@@ -86,17 +88,12 @@ class House:
             await self.recovered()
 
     def _connect(self) -> None:
-        channel = self._channel = grpc.aio.insecure_channel(self.address)
+        channel = grpc.aio.insecure_channel(self.address)
+        self._channels.append(channel)
         self.orders = order_service_pb2_grpc.OrderServiceStub(channel)
         self.accounts = account_service_pb2_grpc.AccountServiceStub(channel)
         self.brokers = broker_service_pb2_grpc.BrokerServiceStub(channel)
         self.tape.follow(channel)
-
-    async def _disconnect(self) -> None:
-        await self.tape.stop()
-        if self._channel is not None:
-            await self._channel.close()
-            self._channel = None
 
     async def recovered(self) -> None:
         """Wait until every account takes submits and hears its broker."""
@@ -110,23 +107,25 @@ class House:
     async def kill(self) -> None:
         """kill -9 the server."""
         await self.server.kill()
-        await self._disconnect()
+        await self.tape.stop()
 
     async def restart(self) -> None:
         """Start the server again on the same journal."""
-        await self._disconnect()
+        await self.tape.stop()
         await self.start()
 
     async def terminate(self, within_s: float = 20) -> int:
         """SIGTERM; the exit code."""
         self.server.signal(signal.SIGTERM)
         code = await self.server.ended(within_s)
-        await self._disconnect()
+        await self.tape.stop()
         return code
 
     async def close(self) -> None:
         """End what still runs."""
-        await self._disconnect()
+        await self.tape.stop()
+        for channel in self._channels:
+            await channel.close()
         if self.server.is_running:
             await self.server.kill()
 
@@ -172,6 +171,17 @@ class House:
 
         await self.tape.until(has_come)
         return self.tape.orders[order_id]
+
+    async def steady(self, call: Callable[[], Awaitable[T]], within_s: float = 60) -> T:
+        """Repeat a call until the server has answered it, however often it dies meanwhile."""
+        async with asyncio.timeout(within_s):
+            while True:
+                try:
+                    return await call()
+                except grpc.aio.AioRpcError as error:
+                    if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                        raise
+                await asyncio.sleep(0.02)
 
     async def account(self, account_id: str = "paper") -> apb.Account:
         """The account as ListAccounts shows it."""
