@@ -48,10 +48,9 @@ def says(data: bytes) -> Script:
     return script
 
 
-async def never(_: Asked, writer: asyncio.StreamWriter) -> None:
-    """Answer nothing until the client has gone."""
-    with contextlib.suppress(ConnectionError):
-        await writer.wait_closed()
+async def never(_: Asked, __: asyncio.StreamWriter) -> None:
+    """Answer nothing for as long as the test lasts."""
+    await asyncio.get_running_loop().create_future()
 
 
 async def _read(reader: asyncio.StreamReader) -> Asked:
@@ -66,11 +65,13 @@ async def peer(script: Script) -> AsyncIterator[Peer]:
     """Serve the script on a free port: one request a connection."""
     made = Peer()
     handlers: set[asyncio.Task[None]] = set()
+    writers: list[asyncio.StreamWriter] = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         handlers.add(task)
+        writers.append(writer)
         try:
             made.asked.append(await _read(reader))
             made.arrived.set()
@@ -91,6 +92,10 @@ async def peer(script: Script) -> AsyncIterator[Peer]:
         for task in list(handlers):
             task.cancel()
         await asyncio.gather(*handlers, return_exceptions=True)
+        for writer in writers:
+            writer.transport.abort()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
 
 
 @dataclass

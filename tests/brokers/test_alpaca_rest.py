@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from orderd.brokers.alpaca.client import AnswerLost, NotConnected, Request
+from orderd.brokers.alpaca.client import AnswerLost, NotConnected, Request, Response
 from orderd.ports import Lane
 from tests.brokers.sockets import GET, KEY_ID, POST, SECRET, Asked, caller, http, never, peer, says
 
@@ -185,37 +185,52 @@ async def test_hanging_posts_hold_up_neither_cancels_nor_the_next_order() -> Non
 
 async def test_a_call_that_never_left_the_queue_was_not_sent() -> None:
     async with peer(never) as server, caller(server.url) as client:
-        calls = [asyncio.create_task(client.rest.call(Lane.ENTRY, POST, timeout_s=0.4)) for _ in range(6)]
-        answers = await asyncio.gather(*calls, return_exceptions=True)
-        kinds = sorted(type(each).__name__ for each in answers)
-        assert kinds == ["AnswerLost"] * 4 + ["NotConnected"] * 2
-        await asyncio.sleep(0.1)
-        assert len(server.asked) == 4  # the two are not sent afterwards either
-
-
-async def test_exits_overtake_entries_that_wait() -> None:
-    gate = asyncio.Event()
-
-    async def script(_: Asked, writer: asyncio.StreamWriter) -> None:
-        await gate.wait()
-        writer.write(http())
-
-    def named(name: str) -> Request:
-        return Request(method="POST", path="/v2/orders", body=name.encode())
-
-    async with peer(script) as server, caller(server.url) as client:
-        lanes = [*[(Lane.ENTRY, "first")] * 4, (Lane.ENTRY, "entry"), (Lane.EXIT, "exit")]
-        calls = []
-        for lane, name in lanes:
-            calls.append(asyncio.create_task(client.rest.call(lane, named(name), timeout_s=10)))
-            await asyncio.sleep(0)
+        hanging = [asyncio.create_task(client.rest.call(Lane.ENTRY, POST, timeout_s=30)) for _ in range(4)]
         while len(server.asked) < 4:
             server.arrived.clear()
             await server.arrived.wait()
+        with pytest.raises(NotConnected, match="waiting for its turn"):
+            await client.rest.call(Lane.ENTRY, POST, timeout_s=0.2)
+        withdrawn = asyncio.create_task(client.rest.call(Lane.ENTRY, POST, timeout_s=30))
+        await asyncio.sleep(0)
+        for task in (withdrawn, *hanging):
+            task.cancel()
+        await asyncio.gather(withdrawn, *hanging, return_exceptions=True)
+        assert len(server.asked) == 4
+
+
+async def test_exits_overtake_entries_that_wait() -> None:
+    """Four entries hold the four threads; the first one to come back takes the exit, though an entry waits longer."""
+    gate, fifth = asyncio.Event(), asyncio.Event()
+
+    async def script(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        if asked.body == b"first":
+            await gate.wait()
+        elif asked.body == b"exit":
+            fifth.set()
+        if asked.body in {b"exit", b"other"}:
+            await never(asked, writer)
+        writer.write(http())
+
+    def call(lane: Lane, name: str) -> "asyncio.Task[Response]":
+        request = Request(method="POST", path="/v2/orders", body=name.encode())
+        return asyncio.create_task(client.rest.call(lane, request, timeout_s=10))
+
+    async with peer(script) as server, caller(server.url) as client:
+        calls = [call(Lane.ENTRY, "first"), *(call(Lane.ENTRY, "other") for _ in range(3))]
+        while len(server.asked) < 4:
+            server.arrived.clear()
+            await server.arrived.wait()
+        entry = call(Lane.ENTRY, "entry")
+        await asyncio.sleep(0)
+        calls.append(call(Lane.EXIT, "exit"))
+        await asyncio.sleep(0)
         gate.set()
-        await asyncio.gather(*calls)
-        waited = [asked.body for asked in server.asked[4:]]
-        assert waited == [b"exit", b"entry"]
+        await asyncio.wait_for(fifth.wait(), 5)
+        assert [asked.body for asked in server.asked[4:]] == [b"exit"]
+        for task in (entry, *calls):  # the entry first: a thread that is replaced would send it
+            task.cancel()
+        await asyncio.gather(entry, *calls, return_exceptions=True)
 
 
 async def test_a_closed_client_sends_nothing_and_its_threads_go_home() -> None:

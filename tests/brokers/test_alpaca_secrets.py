@@ -86,7 +86,8 @@ async def test_no_exception_log_or_output_holds_them(
         with pytest.raises(NotConnected) as refused:
             await client.rest.call(Lane.ENTRY, POST, timeout_s=2)
         traceback.print_exception(refused.value, file=told)
-        assert refused.value.__cause__ is refused.value.__context__ is None  # the library's exception holds the request and its headers
+        # The library's exception would hold the request and its headers.
+        assert refused.value.__cause__ is refused.value.__context__ is None
     assert_silent(told.getvalue() + caplog.text + "".join(capfd.readouterr()) + " ".join(sys.argv))
 
 
