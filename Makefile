@@ -27,8 +27,8 @@ $(VENV): requirements/dev.lock pyproject.toml scripts/venv.sh
 
 .PHONY: venv run
 venv: $(VENV) ## make .venv what the lock file says
-run: $(VENV) ## start a server with a simulated venue: nothing leaves the machine
-	@exec $(BIN)/orderd dev
+run: $(VENV) ## start a server with a simulated venue and a bot trading on it: nothing leaves the machine
+	@exec $(BIN)/orderd dev --demo
 
 # --- tests ---------------------------------------------------------------------------------------
 GROUND := $(wildcard tests/core tests/risk)
