@@ -40,6 +40,10 @@ class Sender:
         self._router = router
         self._resolver = resolver
         self._queues: dict[str, deque[OrderId]] = {}
+        """By symbol; none is empty."""
+        self._ready: dict[str, None] = {}
+        """The symbols that have a queue and are not busy, the longest waiting first: found without a search."""
+        self._queued = 0
         self._busy: set[str] = set()
         self._sending = 0
         self._idle = asyncio.Event()
@@ -49,22 +53,28 @@ class Sender:
     @property
     def queued(self) -> int:
         """Orders written down and waiting for their turn."""
-        return sum(len(queue) for queue in self._queues.values())
+        return self._queued
 
     def claim(self, symbol: str) -> bool:
         """Take the symbol's turn now when nothing is ahead: the order may be written as SUBMITTED at once."""
-        if not self._account.may_send() or symbol in self._busy or self._queues.get(symbol):
+        if symbol in self._busy or symbol in self._queues or not self._may_begin():
             return False
-        if self._sending >= self._account.policy.parallel_submits:
-            return False
+        self._begin(symbol)
+        return True
+
+    def _may_begin(self) -> bool:
+        return self._sending < self._account.policy.parallel_submits and self._account.may_send()
+
+    def _begin(self, symbol: str) -> None:
         self._busy.add(symbol)
         self._sending += 1
         self._idle.clear()
-        return True
 
     def release(self, symbol: str) -> None:
         """Give the turn back and let the next order of any symbol go."""
         self._busy.discard(symbol)
+        if symbol in self._queues:
+            self._ready[symbol] = None
         self._sending -= 1
         if self._sending == 0:
             self._idle.set()
@@ -72,7 +82,14 @@ class Sender:
 
     def enqueue(self, order: Order) -> None:
         """Put an order that is written down (CREATED) in line."""
-        self._queues.setdefault(order.intent.symbol, deque()).append(order.order_id)
+        symbol = order.intent.symbol
+        queue = self._queues.get(symbol)
+        if queue is None:
+            queue = self._queues[symbol] = deque()
+            if symbol not in self._busy:
+                self._ready[symbol] = None
+        queue.append(order.order_id)
+        self._queued += 1
         self.pump()
 
     def send_claimed(self, recorded: Recorded, legs: tuple[Recorded, ...]) -> None:
@@ -90,17 +107,15 @@ class Sender:
 
     def pump(self) -> None:
         """Start whatever may go."""
-        for symbol in [symbol for symbol, queue in self._queues.items() if not queue]:
-            del self._queues[symbol]
-        for symbol, queue in list(self._queues.items()):
-            if self._sending >= self._account.policy.parallel_submits or not self._account.may_send():
-                return
-            if symbol in self._busy:
-                continue
+        while self._ready and self._may_begin():
+            symbol = next(iter(self._ready))
+            del self._ready[symbol]
+            queue = self._queues[symbol]
             order_id = queue.popleft()
-            self._busy.add(symbol)
-            self._sending += 1
-            self._idle.clear()
+            if not queue:
+                del self._queues[symbol]
+            self._queued -= 1
+            self._begin(symbol)
             self._account.tasks.start(self._take_turn(order_id, symbol), f"turn:{order_id}")
 
     async def _take_turn(self, order_id: OrderId, symbol: str) -> None:
