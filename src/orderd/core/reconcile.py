@@ -125,18 +125,20 @@ class _Drafted:
     def take(self, order: Order, views: dict[str, View], traded: dict[str, list[Execution]]) -> None:
         """Add what the lists say about this order."""
         facts = list(self._facts(order, views, traded))
-        after, is_news = order, False
+        after, is_news, has_traded = order, False, False
         for fact in facts:
             verdict = decide(after, fact)
             is_news = is_news or isinstance(verdict, Apply) or bool(verdict.findings)
             self.reads += [BrokerOrderId(n.broker_order_id) for n in verdict.needs if n.kind is NeedKind.ORDER]
             if isinstance(verdict, Apply):
                 after = verdict.order
+                has_traded = has_traded or isinstance(fact, Executed)
         self.bound.update(link.broker_order_id for link in after.links)
         if is_news:
             self.facts += [(order.order_id, fact) for fact in facts]
         current = views.get(after.broker_order_id or "")
-        if current is not None:
+        # Executions are fetched after the views: one that is news may be younger than the view. The next run compares.
+        if current is not None and not has_traded:
             self.findings += [(order.order_id, finding) for finding in differences(after, current)]
 
     def _facts(self, order: Order, views: dict[str, View], traded: dict[str, list[Execution]]) -> Iterator[Fact]:
