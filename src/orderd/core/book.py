@@ -5,6 +5,7 @@ identity. Covered by a real fill: a repeat. Covered by an inferred one: it consu
 Time decides one thing only: on which side of a bust an execution was counted, because the broker counts anew after it.
 """
 
+import functools
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -62,10 +63,12 @@ def booked_quantity(order: Order, link: BrokerLink) -> Decimal:
     """Sum of the counted fills of this broker order."""
     if len(order.links) == 1:
         return order.filled_quantity
-    total = ZERO
-    for fill in counted(order, link):
-        total = add(total, fill.quantity)
-    return total
+    return total(fill.quantity for fill in counted(order, link))
+
+
+def total(values: Iterable[Decimal]) -> Decimal:
+    """Their exact sum."""
+    return functools.reduce(add, values, ZERO)
 
 
 def next_fill_id(order: Order, offset: int = 0) -> FillId:
@@ -96,9 +99,10 @@ def place(order: Order, link: BrokerLink, execution: Execution, at: datetime, so
         liquidity=execution.liquidity,
         fee=execution.fee,
     )
-    if order.pending_busts and _is_undone(order, execution):
+    placement = _place_among(order, link, fill) if order.fills else New(fill=fill)
+    if order.pending_busts and isinstance(placement, New | Overlaps) and _is_undone(order, execution):
         return Undone(fill=fill)
-    return _place_among(order, link, fill) if order.fills else New(fill=fill)
+    return placement
 
 
 def known_as(order: Order, execution_id: str) -> list[Fill]:
@@ -192,7 +196,7 @@ def _consume(order: Order, fill: Fill, inferred: Sequence[Fill]) -> Consumes:
             left.append((other_low, low, other))
         if other.cum_after > high:
             left.append((high, other.cum_after, other))
-    rest = _sum(subtract(b, a) for a, b, _ in left)
+    rest = total(subtract(b, a) for a, b, _ in left)
     consumed = subtract(quantity, rest)
     price = _price(subtract(value, multiply(consumed, fill.price)), rest, inferred[0].price)
     added = [fill]
@@ -216,8 +220,8 @@ def infer(
     average = link.reported_average
     if average is None:
         return ()
-    explained = _sum(multiply(fill.quantity, fill.price) for fill in booked)
-    growth = _sum(subtract(b, a) for a, b in holes)
+    explained = total(multiply(fill.quantity, fill.price) for fill in booked)
+    growth = total(subtract(b, a) for a, b in holes)
     price = _price(subtract(multiply(average, link.reported_quantity), explained), growth, average)
     return tuple(
         Fill(
@@ -254,10 +258,3 @@ def _price(value: Decimal, quantity: Decimal, otherwise: Decimal) -> Decimal:
         return otherwise
     price = divide(value, quantity)
     return price if price > 0 or otherwise < 0 else otherwise
-
-
-def _sum(values: Iterable[Decimal]) -> Decimal:
-    total = ZERO
-    for value in values:
-        total = add(total, value)
-    return total

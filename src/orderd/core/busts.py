@@ -3,6 +3,7 @@
 Rule 1: the old fill stays, marked; totals are what still counts; the order is read again before its state is believed.
 Rule 2: a bust or correction that overtakes its fill waits, and is applied in the breath in which the fill comes.
 Rule 3: after a bust, or a correction of quantity, the broker counts anew: a bust epoch begins at the broker's time.
+What was inferred from its old count is taken back: its executions are asked for again.
 """
 
 from datetime import datetime
@@ -10,10 +11,10 @@ from decimal import Decimal
 
 import msgspec
 
-from orderd.core.book import booked_quantity, known_as, next_fill_id
+from orderd.core.book import booked_quantity, counted, known_as, next_fill_id, total
 from orderd.core.events import FillBusted, FillCorrected, Restated
 from orderd.core.facts import Executed, ExecutionBusted, ExecutionCorrected, Reported
-from orderd.core.order import BrokerLink, Fill, FillStatus, Order, OrderState, PendingBust
+from orderd.core.order import BrokerLink, Fill, FillStatus, Order, OrderState, PendingBust, Phase
 from orderd.core.settle import state_after_fill
 from orderd.core.table import Move
 from orderd.core.values import ExecutionId, add, subtract
@@ -54,27 +55,22 @@ def apply_waiting(draft: Draft, fill: Fill, fact: Restating) -> None:
 
 def undo(draft: Draft, link: BrokerLink, fill: Fill, fact: Restating) -> None:
     """Book an execution that had been taken back before it was told: it is in the trail and counts for nothing."""
-    moment = _time_of(draft.order, fill.aliases, fact.at)
-    anew = link if moment in link.bust_times else _anew(link, booked_quantity(draft.order, link), moment)
+    waiting = next(b for b in draft.order.pending_busts if b.previous_execution_id in fill.aliases)
+    moment = waiting.broker_time
+    link = _begin(draft, link, moment, fact)
     draft.add(
         FillBusted(
             at=fact.at,
             source=fact.source,
             heard_ns=fact.heard_ns,
             broker_time=moment,
-            link=anew,
+            link=link,
             removed=(fill.fill_id,),
-            added=(fill,),
+            added=(msgspec.structs.replace(fill, fill_id=next_fill_id(draft.order)),),
             to_state=draft.order.state,
         )
     )
     draft.need(NeedKind.ORDER, link.broker_order_id)
-
-
-def _time_of(order: Order, aliases: tuple[ExecutionId, ...], otherwise: datetime) -> datetime:
-    return next(
-        (b.broker_time for b in order.pending_busts if b.broker_time and b.previous_execution_id in aliases), otherwise
-    )
 
 
 def _restatement(order: Order, waiting: PendingBust, fact: ExecutionBusted | ExecutionCorrected) -> Verdict:
@@ -82,34 +78,34 @@ def _restatement(order: Order, waiting: PendingBust, fact: ExecutionBusted | Exe
     fill = _meant(order, waiting)
     if fill is None:
         _remember(draft, waiting, fact)
-    elif not fill.is_counted:
-        return Stale()
-    else:
+    elif fill.is_counted:
         _apply(draft, fill, waiting, fact)
+    else:
+        return Stale()
     return draft.verdict()
 
 
 def _meant(order: Order, waiting: PendingBust) -> Fill | None:
-    """The fill it names: by its own id, or by another one if it was executed before it was undone."""
-    for fill in known_as(order, waiting.previous_execution_id):
-        moment = fill.occurred_time or fill.recorded_time
-        if (
-            fill.execution_id == waiting.previous_execution_id
-            or waiting.broker_time is None
-            or moment <= waiting.broker_time
-        ):
-            return fill
-    return None
+    """The fill it names: by its own id, or by one it was given, unless that was another one's (busts can cause it)."""
+    return next((f for f in known_as(order, waiting.previous_execution_id) if _is_meant(order, f, waiting)), None)
+
+
+def _is_meant(order: Order, fill: Fill, waiting: PendingBust) -> bool:
+    if fill.execution_id == waiting.previous_execution_id:
+        return True
+    if not fill.is_counted:  # undone by this very word, or before it by another
+        return waiting.broker_time in _link_of(order, fill).bust_times
+    return (fill.occurred_time or fill.recorded_time) <= waiting.broker_time
 
 
 def _remember(draft: Draft, waiting: PendingBust, fact: ExecutionBusted | ExecutionCorrected) -> None:
-    """Keep it until its fill comes. Where the broker order is known, a bust's epoch begins already."""
+    """Keep it until its fill comes. Where the broker order is known, its epoch begins already."""
     order = draft.order
     if any(b.previous_execution_id == waiting.previous_execution_id for b in order.pending_busts):
         return
     link = order.link(fact.broker_order_id) or (order.links[0] if len(order.links) == 1 else None)
-    if link is not None and waiting.quantity is None and waiting.broker_time is not None:
-        link = _anew(link, booked_quantity(order, link), waiting.broker_time)
+    if link is not None:
+        link = _begin(draft, link, waiting.broker_time, fact)
     draft.add(
         Restated(
             at=fact.at,
@@ -117,24 +113,28 @@ def _remember(draft: Draft, waiting: PendingBust, fact: ExecutionBusted | Execut
             heard_ns=fact.heard_ns,
             broker_time=fact.broker_time,
             link=link,
-            to_state=order.state,
+            to_state=draft.order.state,
             pending_bust=waiting,
         )
     )
     if link is not None:
-        draft.need(NeedKind.EXECUTIONS, link.broker_order_id)
+        draft.need(NeedKind.ORDER, link.broker_order_id)
 
 
 def _apply(draft: Draft, fill: Fill, waiting: PendingBust, fact: Restating) -> None:
     if waiting.quantity is None or waiting.price is None:
         _bust(draft, fill, waiting, fact)
-    elif (fill.is_restated, fill.quantity, fill.price) != (True, waiting.quantity, waiting.price):
-        restated = msgspec.structs.replace(fill, quantity=waiting.quantity, price=waiting.price, is_restated=True)
-        _correct(draft, fill, restated, waiting, fact)
+    else:
+        execution_id = ExecutionId(waiting.execution_id or waiting.previous_execution_id)
+        restated = msgspec.structs.replace(
+            fill, quantity=waiting.quantity, price=waiting.price, is_restated=True, aliases=(execution_id,)
+        )
+        if restated != fill:  # else it is told again, under the id that it corrects
+            _correct(draft, fill, restated, waiting, fact)
 
 
 def _bust(draft: Draft, fill: Fill, waiting: PendingBust, fact: Restating) -> None:
-    link = _link_of(draft.order, fill)
+    link = _begin(draft, _link_of(draft.order, fill), waiting.broker_time, fact)
     rest = subtract(booked_quantity(draft.order, link), fill.quantity)
     draft.add(
         FillBusted(
@@ -142,44 +142,61 @@ def _bust(draft: Draft, fill: Fill, waiting: PendingBust, fact: Restating) -> No
             source=fact.source,
             heard_ns=fact.heard_ns,
             broker_time=waiting.broker_time,
-            link=_anew(link, rest, waiting.broker_time or fact.at),
+            link=msgspec.structs.replace(link, reported_quantity=rest),
             removed=(fill.fill_id,),
-            to_state=_state_of_rest(draft, fill),
+            to_state=_state_of_rest(draft, fill.quantity),
         )
     )
     draft.need(NeedKind.ORDER, link.broker_order_id)
 
 
-def _anew(link: BrokerLink, booked: Decimal, moment: datetime) -> BrokerLink:
-    """From this moment on the broker counts from what was left; what it counted before is no growth any more."""
-    times = link.bust_times if moment in link.bust_times else tuple(sorted((*link.bust_times, moment)))
-    return msgspec.structs.replace(link, bust_times=times, reported_quantity=booked, reported_average=None)
+def _begin(draft: Draft, link: BrokerLink, moment: datetime, fact: Restating) -> BrokerLink:
+    """From this moment on the broker counts from what was left, and what it said before counts no more."""
+    if moment in link.bust_times:
+        return link
+    times = tuple(sorted((*link.bust_times, moment)))
+    link = msgspec.structs.replace(link, bust_times=times, phase=Phase.UNKNOWN)
+    guesses = [f for f in counted(draft.order, link) if f.status is FillStatus.INFERRED]
+    if guesses:
+        draft.add(
+            FillCorrected(
+                at=fact.at,
+                source=fact.source,
+                heard_ns=fact.heard_ns,
+                broker_time=moment,
+                link=link,
+                removed=tuple(f.fill_id for f in guesses),
+                added=(),
+                to_state=_state_of_rest(draft, total(f.quantity for f in guesses)),
+            )
+        )
+    return msgspec.structs.replace(link, reported_quantity=booked_quantity(draft.order, link), reported_average=None)
 
 
-def _state_of_rest(draft: Draft, busted: Fill) -> OrderState:
+def _state_of_rest(draft: Draft, gone: Decimal) -> OrderState:
     """Working orders fall back to what is left; ended ones wait for the read."""
     order = draft.order
-    if order.state is OrderState.PARTIALLY_FILLED and order.filled_quantity == busted.quantity:
+    if order.state is OrderState.PARTIALLY_FILLED and order.filled_quantity == gone:
         return draft.move(Move.BUST_WORKING) or order.state
     return order.state
 
 
 def _correct(draft: Draft, fill: Fill, restated: Fill, waiting: PendingBust, fact: Restating) -> None:
-    order = draft.order
-    link = _link_of(order, fill)
+    link = _link_of(draft.order, fill)
     difference = subtract(restated.quantity, fill.quantity)
-    total = add(order.filled_quantity, difference)
+    if difference:
+        link = _begin(draft, link, waiting.broker_time, fact)
+        counts = add(booked_quantity(draft.order, link), difference)
+        link = msgspec.structs.replace(link, reported_quantity=counts)
+        draft.need(NeedKind.ORDER, link.broker_order_id)
     new = msgspec.structs.replace(
         restated,
-        fill_id=next_fill_id(order),
-        aliases=(ExecutionId(waiting.execution_id or waiting.previous_execution_id),),
+        fill_id=next_fill_id(draft.order),
         recorded_time=fact.at,
         source=fact.source,
         status=FillStatus.LIVE,
     )
-    if difference:
-        link = _anew(link, add(booked_quantity(order, link), difference), waiting.broker_time or fact.at)
-        draft.need(NeedKind.ORDER, link.broker_order_id)
+    filled = add(draft.order.filled_quantity, difference)
     draft.add(
         FillCorrected(
             at=fact.at,
@@ -189,7 +206,7 @@ def _correct(draft: Draft, fill: Fill, restated: Fill, waiting: PendingBust, fac
             link=link,
             removed=(fill.fill_id,),
             added=(new,),
-            to_state=state_after_fill(draft, link, total) if difference > 0 else order.state,
+            to_state=state_after_fill(draft, link, filled) if difference > 0 else draft.order.state,
         )
     )
     apply_waiting(draft, new, fact)

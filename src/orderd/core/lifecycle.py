@@ -44,7 +44,7 @@ from orderd.core.facts import (
     Sending,
     SettledByOperator,
 )
-from orderd.core.order import OURS, EventSource, Order, OrderState, PendingReplace
+from orderd.core.order import OURS, EventSource, Order, OrderState, PendingReplace, Phase
 from orderd.core.reports import judge_execution, judge_report
 from orderd.core.resolve import judge_settlement
 from orderd.core.values import Reason
@@ -193,8 +193,8 @@ def _cancel_asked(order: Order, fact: CancelAsked) -> Verdict:
 
 
 def _cancel_declined(order: Order, fact: CancelDeclined) -> Verdict:
-    if not order.pending_cancel:
-        return Stale()
+    if not order.pending_cancel or (order.links and order.links[-1].phase is Phase.PENDING_CANCEL):
+        return Stale()  # while the broker says that it is on its way out, a refusal is of an earlier cancel
     draft = Draft(order)
     reason = Reason(code=fact.code, message=fact.message, origin=fact.source)
     draft.add(CancelRefused(at=fact.at, source=fact.source, reason=reason))

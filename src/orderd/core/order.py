@@ -294,11 +294,11 @@ class PendingBust(Value, frozen=True, kw_only=True):
     """
 
     previous_execution_id: ExecutionId
+    broker_time: datetime
     execution_id: str = ""
     quantity: Decimal | None = None
     """None for a bust; the corrected quantity otherwise."""
     price: Decimal | None = None
-    broker_time: datetime | None = None
 
 
 class Order(Value, frozen=True, kw_only=True):

@@ -212,6 +212,9 @@ def _repeat(draft: Draft, link: BrokerLink, repeat: Repeat, execution: Execution
                 added_alias=(repeat.fill.fill_id, execution.execution_id),
             )
         )
+        known = next(f for f in draft.order.fills if f.fill_id == repeat.fill.fill_id)
+        if known.is_counted:
+            apply_waiting(draft, known, fact)
 
 
 def _interval(fill: Fill) -> str:

@@ -73,7 +73,7 @@ def settle(draft: Draft, link: BrokerLink, fact: Word, *, was: Phase, is_fresh: 
         draft.find("PRICE_MISSING", link.reported_quantity, draft.order.filled_quantity)
     elif is_current and link.phase not in LIVE:
         _by_phase(draft, link, fact)
-    elif is_current and is_fresh and draft.order.state not in _WORKING:
+    elif is_current and (is_fresh or draft.order.is_undone) and draft.order.state not in _WORKING:
         _live(draft, link, fact)
     if says is not None and not (link.phase in LIVE and was in LIVE) and draft.order.is_open:
         _flags(draft, link, says, was)
