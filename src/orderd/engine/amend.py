@@ -35,15 +35,15 @@ class Amender:
         self._exhausted: set[tuple[str, OrderId]] = set()
 
     def watch(self, order: Order) -> None:
-        """Start what the order's flags ask for, unless it is under way."""
+        """Start what the order's flags ask for, unless it is under way. A drain still lets cancels go."""
         if not order.is_open:
             self._exhausted.discard(("cancel", order.order_id))
             self._exhausted.discard(("replace", order.order_id))
             return
-        if not order.links or self._account.is_stopping:
+        if not order.links:
             return
         if order.pending_replace is not None:
-            if ("replace", order.order_id) not in self._exhausted:
+            if ("replace", order.order_id) not in self._exhausted and not self._account.is_stopping:
                 self._account.tasks.start_once(self._settle_replace(order.order_id), "replace", order.order_id)
         elif order.pending_cancel and ("cancel", order.order_id) not in self._exhausted:
             self._account.tasks.start_once(self._cancel(order.order_id), "cancel", order.order_id)
