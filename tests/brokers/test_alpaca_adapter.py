@@ -26,6 +26,7 @@ from orderd.ports import (
     BrokerError,
     BrokerReport,
     CannotTell,
+    Found,
     Lane,
     NotSent,
     Refused,
@@ -224,6 +225,31 @@ async def test_what_was_never_sent_and_what_may_have_been_are_told_apart() -> No
         assert isinstance(await broker.submit(staged(order()), timeout_s=1), kind)
         assert isinstance(await broker.cancel(BrokerOrderId("b"), timeout_s=1), kind)
         assert isinstance(await broker.find("k", timeout_s=1), CannotTell)
+
+
+async def test_a_complex_order_found_without_its_legs_is_read_again_by_its_id() -> None:
+    bare = row(1) | {"order_class": "bracket"}
+    whole = row(1, legs=2) | {"order_class": "bracket"}
+
+    def answer(request: Request) -> Answer:
+        return json.dumps(bare if "client_order_id" in request.path else whole).encode()
+
+    client = Scripted(answer)
+    found = await adapter(client).find("c-1", timeout_s=1)
+    assert isinstance(found, Found)
+    assert [leg.broker_order_id for leg in found.view.legs] == ["b-1-0", "b-1-1"]
+    assert [request.path for _, request in client.asked] == ["/v2/orders:by_client_order_id", "/v2/orders/b-1"]
+    assert {lane for lane, _ in client.asked} == {Lane.LOOKUP}
+
+    gone = b'{"code":40410000,"message":"order not found for b-1"}'
+
+    class Vanishing(Scripted):
+        async def call(self, lane: Lane, request: Request, *, timeout_s: float) -> Response:
+            response = await super().call(lane, request, timeout_s=timeout_s)
+            is_first = "client_order_id" in request.path
+            return response if is_first else Response(status=404, headers={}, body=gone)
+
+    assert isinstance(await adapter(Vanishing(answer)).find("c-1", timeout_s=1), CannotTell)
 
 
 async def test_the_body_is_exact_and_says_only_what_was_asked() -> None:

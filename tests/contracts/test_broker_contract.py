@@ -179,6 +179,9 @@ async def test_a_bracket_comes_back_with_its_legs(desk: Desk) -> None:
     (listed,) = await desk.broker.open_orders()
     assert [leg.broker_order_id for leg in listed.view.legs] == [leg.broker_order_id for leg in view.legs]
     assert {leg.phase for leg in listed.view.legs} == {Phase.QUEUED}
+    by_key = await desk.broker.find("key-1", timeout_s=5)
+    assert isinstance(by_key, Found)
+    assert [leg.broker_order_id for leg in by_key.view.legs] == [leg.broker_order_id for leg in view.legs]
 
 
 async def test_the_executions_of_a_multi_leg_fill_name_the_legs(desk: Desk) -> None:

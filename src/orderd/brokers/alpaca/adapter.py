@@ -12,7 +12,7 @@ from orderd.brokers.alpaca import bodies, errors, listing, parse, replies, rules
 from orderd.brokers.alpaca.client import AlpacaClient, AnswerLost, NotConnected, Request, Response
 from orderd.brokers.alpaca.fields import ParseError
 from orderd.core.facts import Execution
-from orderd.core.order import AssetClass, Order, OrderRole, PositionIntent
+from orderd.core.order import AssetClass, Order, OrderClass, OrderRole, PositionIntent
 from orderd.core.turnstiles import Staged
 from orderd.core.values import BrokerOrderId
 from orderd.ports import (
@@ -41,6 +41,7 @@ from orderd.ports import (
 _READ_TIMEOUT_S = 30.0
 _OK, _NO_CONTENT = 200, 204
 _EXIT_ROLES = frozenset({OrderRole.EXIT, OrderRole.STOP_LOSS, OrderRole.TAKE_PROFIT})
+_COMPLEX = frozenset(each.value for each in OrderClass if each is not OrderClass.SIMPLE)
 _CLOSING = frozenset({PositionIntent.BUY_TO_CLOSE, PositionIntent.SELL_TO_CLOSE})
 _ACTIVITY_SLACK = timedelta(seconds=1)
 """Whether `after` includes its own instant is disputed; asking a second earlier makes it not matter."""
@@ -132,7 +133,10 @@ class AlpacaAdapter:
     # ---------------------------------------------------------------------------------------------------------- lookups
 
     async def find(self, client_order_id: str, *, timeout_s: float) -> FindOutcome:
-        """GET /v2/orders:by_client_order_id: the order that was submitted with it, not its successor."""
+        """GET /v2/orders:by_client_order_id: the order that was submitted with it, not its successor.
+
+        Legs are documented for the read by id only, so a complex order that came without is read again there.
+        """
         request = Request(
             method="GET",
             path="/v2/orders:by_client_order_id",
@@ -141,6 +145,9 @@ class AlpacaAdapter:
         found = await self._look_up(request, timeout_s)
         if isinstance(found, Found) and found.view.client_order_id != client_order_id:
             return CannotTell(message="the answer is about another client order id")
+        if isinstance(found, Found) and found.view.order_class in _COMPLEX and not found.view.legs:
+            whole = await self.order(found.view.broker_order_id, timeout_s=timeout_s)
+            return CannotTell(message="found, but not when read by its id") if isinstance(whole, Absent) else whole
         return found
 
     async def order(self, broker_order_id: BrokerOrderId, *, timeout_s: float) -> FindOutcome:
