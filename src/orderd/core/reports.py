@@ -11,12 +11,14 @@ from orderd.core.book import Consumes, New, Overlaps, Placement, Repeat, Undone,
 from orderd.core.busts import apply_waiting, undo
 from orderd.core.events import FillCorrected, Filled, Restated
 from orderd.core.facts import Executed, Execution, Reported, View
-from orderd.core.order import OURS, BrokerLink, Fill, Order, OrderState
-from orderd.core.settle import fits_chain, missing, settle, state_after_fill
+from orderd.core.order import OURS, BrokerLink, Fill, Order, OrderState, Phase
+from orderd.core.settle import ENDS, fits_chain, missing, settle, state_after_fill
 from orderd.core.values import add, multiply, nanoseconds
 from orderd.core.verdicts import Draft, NeedKind, Verdict
 
 Word = Reported | Executed
+_RANK = {Phase.QUEUED: 0} | dict.fromkeys(ENDS, 2)
+"""Of two words of one instant on a stream, the one that is further along in an order's life was said last."""
 
 
 def judge_report(order: Order, fact: Reported) -> Verdict:
@@ -65,9 +67,11 @@ def _is_fresh(order: Order, link: BrokerLink, view: View) -> bool:
         return view.filled_quantity > link.reported_quantity
     if view.updated_ns and view.updated_ns < link.updated_ns:
         return False
-    if view.asked_ns is None:
-        return not view.updated_ns or view.updated_ns > link.updated_ns
-    return view.asked_ns >= order.heard_ns
+    if view.asked_ns is not None:
+        return view.asked_ns >= order.heard_ns
+    if view.updated_ns and view.updated_ns == link.updated_ns:
+        return _RANK.get(view.phase, 1) > _RANK.get(link.phase, 1)
+    return True
 
 
 def _is_after_busts(order: Order, link: BrokerLink, view: View) -> bool:
