@@ -6,14 +6,14 @@ from decimal import Decimal
 import msgspec
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oms.v1 import order_pb2 as pb
 from orderd.core.events import TYPE_OF
-from orderd.core.order import AssetClass, FillStatus, Order, OrderState, Terms
-from orderd.core.values import FillId, canonical
-from orderd.wire import enums, messages, splice
+from orderd.core.order import AssetClass, BrokerLink, EventSource, FillStatus, Order, OrderState, Terms
+from orderd.core.values import BrokerOrderId, FillId, Reason, canonical
+from orderd.wire import enums, messages, splice, times
 from tests.wire import samples
 
 
@@ -90,6 +90,48 @@ def test_event_bytes_copy_the_order_and_are_the_message(order: Order) -> None:
     assert read.sequence == read.order.sequence == order.sequence
 
 
+def test_the_bytes_of_an_order_with_everything_are_the_message() -> None:
+    order = samples.full_order()
+    whole = messages.order_message(order).SerializeToString(deterministic=True)
+    assert messages.complete_order_bytes(order) == whole
+
+
+def test_the_bytes_of_an_event_with_everything_are_the_message() -> None:
+    old, new = samples.fill(), samples.fill(fill_id=FillId("f-2"), quantity=Decimal(7))
+    order = msgspec.structs.replace(samples.full_order(), fills=(old, new))
+    step = samples.corrected(order, removed=old, added=new)
+    reason = Reason(code="why", message="because", origin=EventSource.BROKER_STREAM)
+    event = msgspec.structs.replace(step.event, broker_time=samples.NOON, reason=reason)
+    step = msgspec.structs.replace(step, event=event)
+    whole = messages.event_message(step, 7)
+    assert whole.other_fills
+    assert whole.HasField("broker_time")
+    stored = splice.with_sequence(messages.order_bytes(step.after), 7)
+    assert messages.event_bytes(step, 7, stored) == whole.SerializeToString(deterministic=True)
+
+
+@given(st.lists(samples.orders(), max_size=3))
+def test_orders_one_after_the_other_have_the_bytes_of_each(orders: list[Order]) -> None:
+    story = [state for order in orders for state in (order, msgspec.structs.replace(order, version=order.version + 1))]
+    assert messages.successive_order_bytes(story) == [messages.order_bytes(order) for order in story]
+
+
+def test_what_changes_between_two_steps_is_written_again() -> None:
+    order = samples.full_order()
+    for changes in (
+        {"links": (*order.links, BrokerLink(broker_order_id=BrokerOrderId("b-new")))},
+        {"terms": msgspec.structs.replace(order.terms, limit_price=Decimal("9.75"))},
+        {"expires_time": None},
+        {"broker_client_reference": "another"},
+    ):
+        after = msgspec.structs.replace(order, **changes)
+        assert messages.successive_order_bytes([order, after]) == [
+            messages.order_bytes(order),
+            messages.order_bytes(after),
+        ]
+        assert messages.order_bytes(after) != messages.order_bytes(order)
+
+
 @given(samples.orders())
 def test_the_same_order_gives_the_same_bytes(order: Order) -> None:
     backwards = tuple(reversed(order.intent.tags))
@@ -125,22 +167,33 @@ def test_the_wire_form_of_a_decimal(value: Decimal | None, text: str) -> None:
 @given(samples.times)
 def test_times_are_exact_to_the_microsecond(moment: datetime) -> None:
     field = pb.Order().created_time
-    messages.set_time(field, moment)
+    times.set_time(field, moment)
     assert field.ToDatetime(UTC) == moment
     assert field == _reference(moment)
 
 
+@given(st.datetimes(timezones=st.just(UTC)))
+@example(datetime(1970, 1, 1, tzinfo=UTC))
+@example(datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC))
+def test_a_time_as_bytes_is_protobufs(moment: datetime) -> None:
+    order = pb.Order()
+    times.set_time(order.created_time, moment)
+    tag = splice.tag(pb.Order.DESCRIPTOR, "created_time")
+    assert times.time_field(tag, moment) == order.SerializeToString()
+    assert times.time_field(tag, None) == b""
+
+
 def test_the_epoch_is_a_time_and_not_absent() -> None:
     order = pb.Order()
-    messages.set_time(order.created_time, datetime(1970, 1, 1, tzinfo=UTC))
+    times.set_time(order.created_time, datetime(1970, 1, 1, tzinfo=UTC))
     assert order.HasField("created_time")
-    messages.set_time(order.updated_time, None)
+    times.set_time(order.updated_time, None)
     assert not order.HasField("updated_time")
 
 
 def test_a_time_of_another_zone_is_the_same_moment() -> None:
     field = pb.Order().created_time
-    messages.set_time(field, samples.NOON.astimezone(timezone(timedelta(hours=-5))))
+    times.set_time(field, samples.NOON.astimezone(timezone(timedelta(hours=-5))))
     assert field == _reference(samples.NOON)
 
 

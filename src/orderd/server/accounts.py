@@ -9,7 +9,8 @@ from orderd.ports import BrokerAccount
 from orderd.server import naming
 from orderd.server.call import Call
 from orderd.wire import enums
-from orderd.wire.messages import set_time, text_of
+from orderd.wire.messages import text_of
+from orderd.wire.times import set_time
 
 MAX_TEXT: Final = 512
 

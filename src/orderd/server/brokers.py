@@ -18,7 +18,8 @@ from orderd.server.call import Call
 from orderd.server.errors import invalid, too_slow
 from orderd.wire import enums, page_token
 from orderd.wire.asks import BrokerOrdersAsk, Invalid
-from orderd.wire.messages import set_time, text_of
+from orderd.wire.messages import text_of
+from orderd.wire.times import set_time
 from orderd.wire.validate_changes import resume_ask
 from orderd.wire.validate_queries import broker_orders_ask
 

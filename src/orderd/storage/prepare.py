@@ -13,7 +13,7 @@ from orderd.core.events import FillBusted, FillCorrected, Filled, Imported, Repl
 from orderd.core.order import AssetClass, Fill, Order
 from orderd.core.values import FillId, canonical
 from orderd.ports import Append, RawPayload
-from orderd.wire.messages import fill_bytes, order_bytes, partial_event_bytes
+from orderd.wire.messages import fill_bytes, partial_event_bytes, successive_order_bytes
 from orderd.wire.symbols import contract
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -73,17 +73,19 @@ def prepare(append: Append) -> Prepared:
         is_new=is_new,
         cells=_cells(order),
         state=_state.encode(msgspec.structs.replace(order, fills=()) if order.fills else order),
-        events=tuple(
-            PreparedEvent(
-                step.after.version,
-                partial_event_bytes(step),
-                order_bytes(step.after),
-                tuple(_fills(step, order)),
-            )
-            for step in append.steps
-        ),
+        events=_events(append.steps, order),
         links=tuple(_links(append.steps)),
         raw=raw,
+    )
+
+
+def _events(steps: tuple[Step, ...], final: Order) -> tuple[PreparedEvent, ...]:
+    bodies = successive_order_bytes([step.after for step in steps])
+    return tuple(
+        [
+            PreparedEvent(step.after.version, partial_event_bytes(step), body, _fills(step, final))
+            for step, body in zip(steps, bodies, strict=True)
+        ]
     )
 
 
@@ -135,26 +137,28 @@ def _touched(step: Step) -> tuple[FillId, ...]:
             return ()
 
 
-def _fills(step: Step, final: Order) -> Iterator[Cells]:
+def _fills(step: Step, final: Order) -> tuple[Cells, ...]:
     touched = _touched(step)
     if not touched:
-        return
+        return ()
+    return tuple([_fill(step, fill, final) for fill in step.after.fills if fill.fill_id in touched])
+
+
+def _fill(step: Step, fill: Fill, final: Order) -> Cells:
     intent = final.intent
-    for fill in step.after.fills:
-        if fill.fill_id in touched:
-            yield (
-                fill.fill_id,
-                final.order_id,
-                intent.account_id,
-                intent.symbol,
-                intent.trade_id,
-                fill.status.value,
-                canonical(fill.quantity),
-                canonical(fill.price),
-                microseconds(fill.recorded_time),
-                fill_bytes(step.after, fill),
-                _state.encode(fill),
-            )
+    return (
+        fill.fill_id,
+        final.order_id,
+        intent.account_id,
+        intent.symbol,
+        intent.trade_id,
+        fill.status.value,
+        canonical(fill.quantity),
+        canonical(fill.price),
+        microseconds(fill.recorded_time),
+        fill_bytes(step.after, fill),
+        _state.encode(fill),
+    )
 
 
 def _links(steps: tuple[Step, ...]) -> Iterator[Cells]:

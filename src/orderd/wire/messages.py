@@ -3,13 +3,15 @@
 Rule 1: decimals leave in their canonical form, absent ones as an empty string.
 Rule 2: the bytes are deterministic: the same order gives the same bytes in every process.
 Rule 3: `sequence` may not be known yet when an order is built, so `order_bytes` leaves it out and `splice` appends it.
+Rule 4: an order is two runs of fields, what was asked (up to 40) and how it stands (from 41 on), put one behind the
+other. Times are written by hand: the same few moments stand in an order and in its events again and again.
 """
 
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import lru_cache
+from operator import attrgetter
 from typing import Final
-
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from oms.v1 import order_pb2 as pb
 from orderd.core.events import FillBusted, FillCorrected, Filled, Step
@@ -17,9 +19,21 @@ from orderd.core.order import AssetClass, Fill, Order, OrderIntent, Terms
 from orderd.core.values import Reason, canonical
 from orderd.wire import enums, splice
 from orderd.wire.symbols import contract
+from orderd.wire.times import set_time, time_field
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_DAY_S: Final = 86_400
+_EXPIRES_TIME: Final = splice.tag(pb.Order.DESCRIPTOR, "expires_time")
+_CREATED_TIME: Final = splice.tag(pb.Order.DESCRIPTOR, "created_time")
+_SUBMITTED_TIME: Final = splice.tag(pb.Order.DESCRIPTOR, "submitted_time")
+_ACCEPTED_TIME: Final = splice.tag(pb.Order.DESCRIPTOR, "accepted_time")
+_UPDATED_TIME: Final = splice.tag(pb.Order.DESCRIPTOR, "updated_time")
+_CLOSED_TIME: Final = splice.tag(pb.Order.DESCRIPTOR, "closed_time")
+_DECIDED_TIME: Final = splice.tag(pb.Order.DESCRIPTOR, "decided_time")
+_VALID_UNTIL_TIME: Final = splice.tag(pb.Order.DESCRIPTOR, "valid_until_time")
+_REFERENCE_PRICE: Final = splice.tag(pb.Order.DESCRIPTOR, "reference_price")
+_EVENT_BROKER_TIME: Final = splice.tag(pb.OrderEvent.DESCRIPTOR, "broker_time")
+_EVENT_RECORDED_TIME: Final = splice.tag(pb.OrderEvent.DESCRIPTOR, "recorded_time")
+_EVENT_TRACE_ID: Final = splice.tag(pb.OrderEvent.DESCRIPTOR, "trace_id")
+_EVENT_OTHER_FILLS: Final = splice.tag(pb.OrderEvent.DESCRIPTOR, "other_fills")
 
 # The tables themselves: an order looks up six of them, and every event builds an order.
 _ASSET_CLASS: Final = enums.ASSET_CLASS.number
@@ -36,20 +50,32 @@ _TIME_IN_FORCE: Final = enums.TIME_IN_FORCE.number
 _TYPE: Final = enums.TYPE.number
 
 
+_text: Final = lru_cache(maxsize=4096)(canonical)
+"""Equal decimals have one canonical form, however many zeros they carry."""
+
+_asked_part: Final[Callable[[Order], tuple[object, ...]]] = attrgetter(
+    "order_id",
+    "intent",
+    "terms",
+    "links",
+    "parent_order_id",
+    "is_external",
+    "broker_client_reference",
+    "broker",
+    "mode",
+    "asset_class",
+    "leg_number",
+    "leg_order_ids",
+    "underlying",
+    "multiplier",
+    "expires_time",
+)
+"""Everything that `_asked_bytes` is made from."""
+
+
 def text_of(value: Decimal | None) -> str:
     """Return the wire form of a decimal: canonical, empty when absent."""
-    return "" if value is None else canonical(value)
-
-
-def set_time(field: Timestamp, value: datetime | None) -> None:
-    """Write an aware datetime into a timestamp field in place, exact to the microsecond; None leaves it absent."""
-    if value is None:
-        return
-    since = value - _EPOCH
-    field.seconds = since.days * _DAY_S + since.seconds
-    field.nanos = since.microseconds * 1000
-    # A message whose numbers are all zero stays absent unless it is marked: 1970 itself is a time, too.
-    field.SetInParent()
+    return "" if value is None else _text(value)
 
 
 def reason_message(reason: Reason) -> pb.StatusReason:
@@ -62,15 +88,38 @@ def reason_message(reason: Reason) -> pb.StatusReason:
 
 
 def order_message(order: Order) -> pb.Order:
-    """Return the order as a message, with its sequence when it has one."""
-    message = _partial_order(order)
+    """Return the order as a message, with its sequence when it has one: the slow way, for whoever needs the message."""
+    message = _asked(order)
+    message.MergeFrom(_standing(order))
+    set_time(message.expires_time, order.expires_time)
+    set_time(message.created_time, order.created_time)
+    set_time(message.submitted_time, order.submitted_time)
+    set_time(message.accepted_time, order.accepted_time)
+    set_time(message.updated_time, order.updated_time)
+    set_time(message.closed_time, order.closed_time)
+    set_time(message.decided_time, order.intent.decided_time)
+    set_time(message.valid_until_time, order.intent.valid_until_time)
+    message.reference_price = text_of(order.intent.reference_price)
     message.sequence = order.sequence
     return message
 
 
 def order_bytes(order: Order) -> bytes:
     """Return the bytes of the order without its sequence; `splice.with_sequence` completes them."""
-    return _partial_order(order).SerializeToString(deterministic=True)
+    return _asked_bytes(order) + _standing_bytes(order)
+
+
+def successive_order_bytes(orders: Sequence[Order]) -> list[bytes]:
+    """Return what `order_bytes` says of one order after each of its steps: what was asked is serialised once."""
+    written: list[bytes] = []
+    known: tuple[object, ...] = ()
+    asked = b""
+    for order in orders:
+        part = _asked_part(order)
+        if part != known:
+            known, asked = part, _asked_bytes(order)
+        written.append(asked + _standing_bytes(order))
+    return written
 
 
 def complete_order_bytes(order: Order) -> bytes:
@@ -112,8 +161,13 @@ def fill_bytes(order: Order, fill: Fill) -> bytes:
 
 def event_message(step: Step, sequence: int) -> pb.OrderEvent:
     """Return the event as a message: the slow way, for whoever needs the message and not its bytes."""
-    message = _partial_event(step)
-    message.order.CopyFrom(_partial_order(step.after))
+    changed = _changed_fills(step)
+    message = _event(step, changed)
+    set_time(message.broker_time, step.event.broker_time)
+    set_time(message.recorded_time, step.event.at)
+    message.trace_id = step.after.intent.trace_id
+    message.other_fills.extend(fill_message(step.after, fill) for fill in changed[1:])
+    message.order.CopyFrom(order_message(step.after))
     message.order.sequence = sequence
     message.sequence = sequence
     return message
@@ -129,72 +183,139 @@ def event_bytes(step: Step, sequence: int, order: bytes) -> bytes:
 
 def partial_event_bytes(step: Step) -> bytes:
     """Return the bytes of the event without its order and sequence; `splice.complete_event` completes them."""
-    return _partial_event(step).SerializeToString(deterministic=True)
+    order, changed = step.after, _changed_fills(step)
+    parts = [
+        _event(step, changed).SerializeToString(),
+        time_field(_EVENT_BROKER_TIME, step.event.broker_time),
+        time_field(_EVENT_RECORDED_TIME, step.event.at),
+        splice.text_field(_EVENT_TRACE_ID, order.intent.trace_id),
+    ]
+    if len(changed) > 1:
+        parts.append(splice.many_fields(_EVENT_OTHER_FILLS, [fill_bytes(order, fill) for fill in changed[1:]]))
+    return b"".join(parts)
 
 
-def _partial_order(order: Order) -> pb.Order:
+# ------------------------------------------------------------------------------------------------------------- an order
+
+
+def _asked_bytes(order: Order) -> bytes:
+    # Only a map has no order of its own; asking for one costs as much as a few fields.
+    asked = _asked(order).SerializeToString(deterministic=bool(order.intent.tags))
+    return asked + time_field(_EXPIRES_TIME, order.expires_time) if order.expires_time is not None else asked
+
+
+def _standing_bytes(order: Order) -> bytes:
     intent = order.intent
-    links = order.links
+    return b"".join(
+        (
+            _standing(order).SerializeToString(),
+            time_field(_CREATED_TIME, order.created_time),
+            time_field(_SUBMITTED_TIME, order.submitted_time),
+            time_field(_ACCEPTED_TIME, order.accepted_time),
+            time_field(_UPDATED_TIME, order.updated_time),
+            time_field(_CLOSED_TIME, order.closed_time),
+            time_field(_DECIDED_TIME, intent.decided_time),
+            time_field(_VALID_UNTIL_TIME, intent.valid_until_time),
+            splice.text_field(_REFERENCE_PRICE, text_of(intent.reference_price)),
+        )
+    )
+
+
+def _asked(order: Order) -> pb.Order:
+    """The fields up to 40, but for expires_time: what was asked, and where it is."""
+    intent = order.intent
     message = pb.Order(
         order_id=order.order_id,
         account_id=intent.account_id,
         client_order_id=intent.client_order_id,
-        broker_order_id=order.broker_order_id or "",
-        broker_order_ids=[link.broker_order_id for link in links] if links else None,
-        decision_id=intent.decision_id,
         trace_id=intent.trace_id,
-        trade_id=intent.trade_id,
-        parent_order_id=order.parent_order_id or "",
-        role=pb.ORDER_ROLE_UNSPECIFIED if intent.role is None else _ROLE[intent.role],
         strategy=intent.strategy,
-        external=order.is_external,
-        broker_client_reference=order.broker_client_reference,
         broker=order.broker,
         mode=_MODE[order.mode],
         symbol=intent.symbol,
         asset_class=_ASSET_CLASS[order.asset_class],
-        side=pb.SIDE_UNSPECIFIED if intent.side is None else _SIDE[intent.side],
-        extended_hours=order.terms.extended_hours,
         order_class=_ORDER_CLASS[intent.order_class],
-        leg_number=order.leg_number,
-        underlying=order.underlying,
-        multiplier=canonical(order.multiplier),
-        status=_STATUS[order.state],
-        pending_cancel=order.pending_cancel,
-        overfilled=order.is_overfilled,
-        filled_quantity=canonical(order.filled_quantity),
-        leaves_quantity=text_of(order.leaves_quantity),
-        average_fill_price=text_of(order.average_fill_price),
-        broker_status=order.broker_status,
-        version=order.version,
-        reference_price=text_of(intent.reference_price),
+        multiplier=_text(order.multiplier),
     )
+    if intent.side is not None:
+        message.side = _SIDE[intent.side]
     _add_terms(message, order.terms)
+    _add_names(message, order)
     _add_extras(message, intent)
-    _add_state(message, order)
-    _add_times(message, order)
+    if intent.legs:
+        _add_legs(message, order)
+    if order.asset_class is AssetClass.US_OPTION:
+        _add_contract(message, intent.symbol)
+    return message
+
+
+def _add_names(message: pb.Order, order: Order) -> None:
+    """The ids that an order is given on its way, and those that only some callers give."""
+    intent, links = order.intent, order.links
+    if links:
+        message.broker_order_id = links[-1].broker_order_id
+        message.broker_order_ids.extend([link.broker_order_id for link in links])
+    if intent.decision_id:
+        message.decision_id = intent.decision_id
+    if intent.trade_id:
+        message.trade_id = intent.trade_id
+    if order.parent_order_id is not None:
+        message.parent_order_id = order.parent_order_id
+        message.leg_number = order.leg_number
+    if order.is_external:
+        message.external = True
+        message.broker_client_reference = order.broker_client_reference
+    if order.underlying:
+        message.underlying = order.underlying
+
+
+def _standing(order: Order) -> pb.Order:
+    """The fields from 41 on that are no times: how it stands."""
+    message = pb.Order(
+        status=_STATUS[order.state],
+        filled_quantity=_text(order.filled_quantity),
+        leaves_quantity=text_of(order.leaves_quantity),
+        version=order.version,
+    )
+    if order.filled_quantity:
+        message.average_fill_price = text_of(order.average_fill_price)
+    if order.broker_status:
+        message.broker_status = order.broker_status
+    if order.pending_cancel:
+        message.pending_cancel = True
+    if order.is_overfilled:
+        message.overfilled = True
+    if order.reason is not None:
+        message.status_reason.CopyFrom(reason_message(order.reason))
+    if order.pending_replace is not None:
+        message.pending_replace = True
+        message.pending_replace_terms.CopyFrom(_replace_terms(order.pending_replace.terms))
     return message
 
 
 def _add_terms(message: pb.Order, terms: Terms) -> None:
     message.type = _TYPE[terms.type]
     message.time_in_force = _TIME_IN_FORCE[terms.time_in_force]
+    if terms.extended_hours:
+        message.extended_hours = True
     if terms.quantity is not None:
-        message.quantity = canonical(terms.quantity)
+        message.quantity = _text(terms.quantity)
     if terms.notional is not None:
-        message.notional = canonical(terms.notional)
+        message.notional = _text(terms.notional)
     if terms.limit_price is not None:
-        message.limit_price = canonical(terms.limit_price)
+        message.limit_price = _text(terms.limit_price)
     if terms.stop_price is not None:
-        message.stop_price = canonical(terms.stop_price)
+        message.stop_price = _text(terms.stop_price)
     if terms.trail_price is not None:
-        message.trail_price = canonical(terms.trail_price)
+        message.trail_price = _text(terms.trail_price)
     if terms.trail_percent is not None:
-        message.trail_percent = canonical(terms.trail_percent)
+        message.trail_percent = _text(terms.trail_percent)
 
 
 def _add_extras(message: pb.Order, intent: OrderIntent) -> None:
-    """What few orders have: tags, an intent for the position, attached orders."""
+    """What few orders have: a role, tags, an intent for the position, attached orders."""
+    if intent.role is not None:
+        message.role = _ROLE[intent.role]
     if intent.tags:
         message.tags.update(dict(intent.tags))
     if intent.position_intent is not None:
@@ -204,19 +325,6 @@ def _add_extras(message: pb.Order, intent: OrderIntent) -> None:
     if intent.stop_loss is not None:
         message.stop_loss.stop_price = canonical(intent.stop_loss.stop_price)
         message.stop_loss.limit_price = text_of(intent.stop_loss.limit_price)
-
-
-def _add_state(message: pb.Order, order: Order) -> None:
-    """What few orders have and their life brings: legs, the contract, a reason, a replace under way."""
-    if order.intent.legs:
-        _add_legs(message, order)
-    if order.asset_class is AssetClass.US_OPTION:
-        _add_contract(message, order.intent.symbol)
-    if order.reason is not None:
-        message.status_reason.CopyFrom(reason_message(order.reason))
-    if order.pending_replace is not None:
-        message.pending_replace = True
-        message.pending_replace_terms.CopyFrom(_replace_terms(order.pending_replace.terms))
 
 
 def _add_legs(message: pb.Order, order: Order) -> None:
@@ -252,44 +360,26 @@ def _replace_terms(terms: Terms) -> pb.ReplaceTerms:
     )
 
 
-def _add_times(message: pb.Order, order: Order) -> None:
-    set_time(message.created_time, order.created_time)
-    set_time(message.updated_time, order.updated_time)
-    if order.submitted_time is not None:
-        set_time(message.submitted_time, order.submitted_time)
-    if order.accepted_time is not None:
-        set_time(message.accepted_time, order.accepted_time)
-    if order.closed_time is not None:
-        set_time(message.closed_time, order.closed_time)
-    if order.expires_time is not None:
-        set_time(message.expires_time, order.expires_time)
-    if order.intent.decided_time is not None:
-        set_time(message.decided_time, order.intent.decided_time)
-    if order.intent.valid_until_time is not None:
-        set_time(message.valid_until_time, order.intent.valid_until_time)
+# ------------------------------------------------------------------------------------------------------------ an event
 
 
-def _partial_event(step: Step) -> pb.OrderEvent:
+def _event(step: Step, changed: Sequence[Fill]) -> pb.OrderEvent:
+    """The fields up to 9, with the first of the fills that changed."""
     event, order = step.event, step.after
     message = pb.OrderEvent(
         order_id=order.order_id,
         account_id=order.intent.account_id,
         version=order.version,
         type=_EVENT_TYPE[step.type],
-        from_status=pb.ORDER_STATUS_UNSPECIFIED if step.before is None else _STATUS[step.before],
         to_status=_STATUS[order.state],
         source=_SOURCE[event.source],
-        trace_id=order.intent.trace_id,
     )
+    if step.before is not None:
+        message.from_status = _STATUS[step.before]
     if event.reason is not None:
         message.reason.CopyFrom(reason_message(event.reason))
-    set_time(message.recorded_time, event.at)
-    set_time(message.broker_time, event.broker_time)
-    changed = _changed_fills(step)
     if changed:
         message.fill.CopyFrom(fill_message(order, changed[0]))
-    if len(changed) > 1:
-        message.other_fills.extend(fill_message(order, fill) for fill in changed[1:])
     return message
 
 
