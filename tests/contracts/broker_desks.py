@@ -89,9 +89,9 @@ def new_face(clock: Clock, options: Options | None = None) -> AlpacaFace:
 
 @contextlib.asynccontextmanager
 async def open_desk(
-    kind: str, options: Options | None = None, requests_per_minute: int = 10_000
+    kind: str, options: Options | None = None, requests_per_minute: int = 10_000, *, is_listening: bool = True
 ) -> AsyncIterator[Desk]:
-    """A desk that listens already."""
+    """A desk that listens already, unless told not to."""
     clock, ids = SystemClock(), SystemIds()
     face = new_face(clock, options)
     server = await serve(face, clock=clock.now) if kind == "sockets" else None
@@ -118,9 +118,10 @@ async def open_desk(
             requests_per_minute=requests_per_minute,
         )
     desk = Desk(broker=broker, face=face, clock=clock, server=server)
-    listening = asyncio.create_task(desk.listen())
+    listening = asyncio.create_task(desk.listen() if is_listening else asyncio.sleep(0))
     try:
-        await desk.until(lambda: any(isinstance(each, StreamUp) for each in desk.said))
+        if is_listening:
+            await desk.until(lambda: any(isinstance(each, StreamUp) for each in desk.said))
         yield desk
     finally:
         await broker.close()

@@ -42,6 +42,12 @@ async def desk(request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
         yield opened
 
 
+@pytest.fixture(params=KINDS)
+async def deaf_desk(request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
+    async with open_desk(str(request.param), is_listening=False) as opened:
+        yield opened
+
+
 def on_post(kind: FaultKind, **more: object) -> Fault:
     """A fault of the next submit."""
     return Fault(kind=kind, method="POST", path="/v2/orders", **more)  # type: ignore[arg-type]
@@ -225,6 +231,21 @@ async def test_a_stream_that_vanishes_without_a_word_comes_back(desk: Desk) -> N
     desk.arm(Fault(kind=FaultKind.DISCONNECT, event="new", code=0))
     await send(desk)
     await desk.until(lambda: sum(isinstance(each, StreamUp) for each in desk.said) == 2)
+
+
+async def test_a_reader_that_left_may_come_back(deaf_desk: Desk) -> None:
+    """A supervisor starts the listener anew: the new one hears from its own `StreamUp` on."""
+    desk = deaf_desk
+    first, second = desk.broker.updates(), desk.broker.updates()
+    assert isinstance(await anext(first), StreamUp)
+    await first.aclose()  # type: ignore[attr-defined]
+    await send(desk)
+    assert isinstance(await anext(second), StreamUp)
+    await desk.broker.cancel(BrokerOrderId(desk.venue.find("key-1").order_id), timeout_s=5)
+    async with asyncio.timeout(5):
+        while not (isinstance(told := await anext(second), BrokerReport) and told.event == "canceled"):
+            pass
+    await second.aclose()  # type: ignore[attr-defined]
 
 
 async def test_one_unreadable_frame_is_kept_and_the_stream_goes_on(desk: Desk) -> None:

@@ -165,6 +165,7 @@ class SimulatedClient:
     async def frames(self) -> AsyncIterator[Arrival]:
         """Connect to the venue's stream, again after each end, until closed."""
         failures = 0
+        self._forget()
         try:
             while not self._is_closed:
                 self._connect()
@@ -178,6 +179,11 @@ class SimulatedClient:
                     await self._clock.sleep(min(2.0**failures / 10, _BACKOFF_LIMIT_S) * self._ids.jitter())
         finally:
             self._hang_up()
+
+    def _forget(self) -> None:
+        """Drop what an earlier reader left unread: for the new one it lies before its first `Connected`."""
+        while not self._arrivals.empty():
+            self._arrivals.get_nowait()
 
     def _connect(self) -> None:
         refusal = self._face.admit()
@@ -221,7 +227,7 @@ class SimulatedClient:
         self._is_closed = True
         self._hang_up()
         self._driver.stop()
-        self._arrivals.put_nowait(None)
+        self._arrivals.put_nowait(None)  # the reader may be waiting
 
 
 def _response(reply: Reply) -> Response:

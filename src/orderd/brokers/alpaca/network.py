@@ -66,6 +66,7 @@ class NetworkClient:
     ) -> None:
         """Nothing is opened before the first call, or the first frame asked for."""
         self._inbox = Inbox()
+        self._is_closed = False
         self._rest = Rest(credential, rest_url, clock=clock, budget=budget, on_late=self._inbox.put_late)
         self._stream = TradeStream(credential, stream_url, clock=clock, ids=ids, pace=pace or Pace())
 
@@ -75,8 +76,10 @@ class NetworkClient:
 
     async def frames(self) -> AsyncIterator[Arrival]:
         """Everything that arrives unasked, until closed. A broken promise of the stream's code is raised here."""
+        if self._is_closed:
+            return
         stream = asyncio.create_task(self._stream.run(self._inbox.put), name="alpaca stream")
-        stream.add_done_callback(lambda _: self._inbox.end())
+        stream.add_done_callback(self._ended)
         try:
             while (arrival := await self._inbox.take()) is not None:
                 yield arrival
@@ -87,7 +90,13 @@ class NetworkClient:
             with contextlib.suppress(asyncio.CancelledError):
                 await stream
 
+    def _ended(self, stream: "asyncio.Task[None]") -> None:
+        """Wake the reader when the stream broke; one that was left by its reader leaves the next one alone."""
+        if not stream.cancelled():
+            self._inbox.end()
+
     async def close(self) -> None:
         """Let go of sockets and threads without waiting for answers."""
+        self._is_closed = True
         self._rest.close()
         self._inbox.end()
