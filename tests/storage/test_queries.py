@@ -7,14 +7,15 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from sqlalchemy import Executable
+from sqlalchemy import bindparam, select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from orderd.core.order import OrderState
+from orderd.core.order import OrderState, Side
 from orderd.ports import FillFilter, OrderFilter
 from orderd.storage import queries, statements
-from orderd.storage.schema import metadata, orders
+from orderd.storage.queries import Query, Values
+from orderd.storage.schema import marks, metadata, orders
 from tests.storage.making import START
 
 ACCOUNTS = ("a", "b")
@@ -32,13 +33,11 @@ def connection() -> Iterator[sqlite3.Connection]:
         yield memory
 
 
-def plan(connection: sqlite3.Connection, statement: Executable) -> list[str]:
-    """SQLite's plan, one line a step."""
-    return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {_text(statement)}")]
-
-
-def _text(statement: Any) -> str:  # noqa: ANN401
-    return str(statement.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))
+def plan(connection: sqlite3.Connection, asked: tuple[Query, Values]) -> list[tuple[int, str]]:
+    """SQLite's plan: each step after the one it is part of."""
+    query, values = asked
+    rows = connection.execute(f"EXPLAIN QUERY PLAN {query.text}", query.cells(values))
+    return [(parent, step) for _, parent, _, step in rows]
 
 
 WALKED: dict[str, tuple[dict[str, Any], str, int]] = {
@@ -76,7 +75,7 @@ WALKED: dict[str, tuple[dict[str, Any], str, int]] = {
 @pytest.mark.parametrize("name", WALKED)
 def test_a_list_of_orders_walks_its_index_in_list_order(connection: sqlite3.Connection, name: str) -> None:
     filters, index, branches = WALKED[name]
-    steps = plan(connection, queries.orders_page(OrderFilter(**filters), ACCOUNTS, None, 51))
+    steps = [step for _, step in plan(connection, queries.orders_page(OrderFilter(**filters), ACCOUNTS, None, 51))]
     walked = [step for step in steps if step.startswith("SEARCH orders USING")]
     searches = [step.replace("COVERING ", "") for step in walked if "INTEGER PRIMARY KEY" not in step]
     assert searches == [f"SEARCH orders USING INDEX {index}"] * branches
@@ -87,9 +86,8 @@ def test_a_list_of_orders_walks_its_index_in_list_order(connection: sqlite3.Conn
 def test_only_pages_are_sorted(connection: sqlite3.Connection, name: str) -> None:
     """A branch ends after its page because its index is in list order; what is sorted then is a page a branch."""
     filters, _, branches = WALKED[name]
-    text = _text(queries.orders_page(OrderFilter(**filters), ACCOUNTS, None, 51))
     beside: dict[int, list[str]] = {}
-    for _, parent, _, step in connection.execute(f"EXPLAIN QUERY PLAN {text}"):
+    for parent, step in plan(connection, queries.orders_page(OrderFilter(**filters), ACCOUNTS, None, 51)):
         beside.setdefault(parent, []).append(step)
     with_search = [steps for steps in beside.values() if any(step.startswith("SEARCH orders") for step in steps)]
     assert len(with_search) >= branches
@@ -102,7 +100,7 @@ def test_only_pages_are_sorted(connection: sqlite3.Connection, name: str) -> Non
 def test_a_later_page_seeks_to_its_key(connection: sqlite3.Connection, name: str) -> None:
     filters, index, branches = WALKED[name]
     page = queries.orders_page(OrderFilter(**filters), ACCOUNTS, (1_767_623_400_000_000, "order-1"), 51)
-    walked = [step for step in plan(connection, page) if step.startswith("SEARCH orders USING")]
+    walked = [step for _, step in plan(connection, page) if step.startswith("SEARCH orders USING")]
     sought = index.replace("=?)", "=? AND (created_us,order_id)<(?,?))")
     assert len([step for step in walked if sought in step]) == branches, walked
 
@@ -125,7 +123,7 @@ FILLS: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("name", FILLS)
 def test_a_list_of_fills_walks_its_index(connection: sqlite3.Connection, name: str) -> None:
     filters, first = FILLS[name]
-    steps = plan(connection, queries.fills_page(FillFilter(**filters), None, 51))
+    steps = [step for _, step in plan(connection, queries.fills_page(FillFilter(**filters), None, 51))]
     assert first in steps, steps
 
 
@@ -169,6 +167,36 @@ def test_an_append_of_a_plain_order_touches_five_indexes() -> None:
 
 def test_statements_say_their_parameters_in_the_order_they_are_given() -> None:
     with pytest.raises(ValueError, match="parameters are"):
-        statements.sql(queries.mark("x"), "another")
+        statements.sql(select(marks.c.value).where(marks.c.name == bindparam("name")), "another")
     with pytest.raises(ValueError, match="no single row"):
         statements.ManyRows("INSERT INTO marks VALUES (?, ?)", 3)
+
+
+def test_the_text_of_a_list_depends_on_its_shape_alone() -> None:
+    """So that it is compiled once: no value of a filter stands in it."""
+    one, _ = queries.orders_page(OrderFilter(symbols=("A",), sides=(Side.BUY,)), ACCOUNTS, None, 10)
+    two, values = queries.orders_page(OrderFilter(symbols=("B",), sides=(Side.SELL, Side.BUY)), ("c",), None, 99)
+    assert one is two
+    assert values == {"limit": 99, "symbol_0": "B", "side": '["SELL", "BUY"]'}
+    with pytest.raises(KeyError):
+        one.cells({"limit": 1})
+
+
+def test_the_events_after_a_sequence_are_a_walk_through_the_journal(connection: sqlite3.Connection) -> None:
+    steps = [step for _, step in plan(connection, (queries.EVENTS_AFTER, {"after": 5, "limit": 500}))]
+    assert steps == [
+        "SEARCH order_events USING INTEGER PRIMARY KEY (rowid>?)",
+        "SEARCH orders USING INDEX orders_by_id (order_id=?)",
+    ]
+
+
+def test_recovery_searches_the_open_orders_only(connection: sqlite3.Connection) -> None:
+    steps = [step for _, step in plan(connection, (queries.OPEN_ORDERS, {}))]
+    assert "SEARCH orders USING INDEX orders_by_status (status=?)" in steps
+    assert not [step for step in steps if step.startswith("SCAN orders")]
+
+
+def test_the_latest_payload_is_found_by_its_broker_order(connection: sqlite3.Connection) -> None:
+    steps = [step for _, step in plan(connection, (queries.LATEST_RAW, {"account_id": "a", "broker_order_ids": "[]"}))]
+    wanted = "INDEX raw_payloads_by_broker_order (account_id=? AND broker_order_id=?)"
+    assert [step for step in steps if wanted in step], steps

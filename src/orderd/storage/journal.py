@@ -6,7 +6,9 @@ call gets JournalError, and the process is told to end, because whether the last
 """
 
 import asyncio
+import json
 import os
+import sqlite3
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
@@ -14,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import Executable
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from orderd.core.order import Order, OrderState
 from orderd.core.turnstiles import Recorded, Staged
@@ -26,6 +27,7 @@ from orderd.storage.checkpoint import Checkpointer
 from orderd.storage.lock import DatabaseLock
 from orderd.storage.points import Points, order_of
 from orderd.storage.prepare import EPOCH, microseconds, prepare
+from orderd.storage.queries import Query
 from orderd.storage.reads import Reads, Rows
 from orderd.storage.runner import Runner
 from orderd.storage.writer import AppendCall, Call, Result, Statement, Writer, Written
@@ -194,20 +196,20 @@ class SqliteJournal:
 
     async def open_orders(self) -> Sequence[Order]:
         """See `Journal.open_orders`."""
-        orders, fills = await self._read(queries.open_orders(), queries.fills_of_open_orders())
+        states: dict[str, tuple[bytes, int]] = {}
         booked: dict[str, list[bytes]] = {}
-        for order_id, state in fills:
-            booked.setdefault(order_id, []).append(state)
+        for order_id, state, sequence, fill in await self._read(queries.OPEN_ORDERS, {}):
+            states[order_id] = (state, sequence)
+            if fill is not None:
+                booked.setdefault(order_id, []).append(fill)
         return [
             order_of(state, sequence, booked.get(order_id, ()), opened_at=self._opened_at)
-            for order_id, state, sequence in orders
+            for order_id, (state, sequence) in states.items()
         ]
 
     async def list_orders(self, where: OrderFilter, *, after_key: Key | None, limit: int) -> Page:
         """See `Journal.list_orders`. Keys are (created time in microseconds since 1970, order id)."""
-        page = queries.orders_page(where, tuple(self._accounts), after_key, limit + 1)
-        head, rows = await self._read(queries.HEAD, page)
-        return _page(rows, limit, head)
+        return await self._page(queries.orders_page(where, tuple(self._accounts), after_key, limit + 1), limit)
 
     async def snapshot(self, where: OrderFilter, *, limit: int) -> Page:
         """See `Journal.snapshot`."""
@@ -215,17 +217,16 @@ class SqliteJournal:
 
     async def list_fills(self, where: FillFilter, *, after_key: Key | None, limit: int) -> Page:
         """See `Journal.list_fills`. Keys are (number in the book,)."""
-        head, rows = await self._read(queries.HEAD, queries.fills_page(where, after_key, limit + 1))
-        return _page(rows, limit, head)
+        return await self._page(queries.fills_page(where, after_key, limit + 1), limit)
 
     async def list_events(self, order_id: str, *, after_version: int, limit: int) -> Page:
         """See `Journal.list_events`."""
-        head, rows = await self._read(queries.HEAD, queries.order_events_page(order_id, after_version, limit + 1))
-        return _page(rows, limit, head)
+        values: queries.Values = {"order_id": order_id, "after": after_version, "limit": limit + 1}
+        return await self._page((queries.ORDER_EVENTS, values), limit)
 
     async def events_after(self, sequence: int, *, limit: int) -> Sequence[Entry]:
         """See `Journal.events_after`."""
-        (rows,) = await self._read(queries.events_after(sequence, limit))
+        rows = await self._read(queries.EVENTS_AFTER, {"after": sequence, "limit": limit})
         return [
             Entry(
                 sequence=number,
@@ -243,12 +244,13 @@ class SqliteJournal:
 
     async def raw_payload(self, account_id: str, broker_order_ids: Sequence[str]) -> bytes | None:
         """See `Journal.raw_payload`."""
-        (rows,) = await self._read(queries.latest_raw(account_id, broker_order_ids))
+        values: queries.Values = {"account_id": account_id, "broker_order_ids": json.dumps(list(broker_order_ids))}
+        rows = await self._read(queries.LATEST_RAW, values)
         return rows[0][0] if rows else None
 
     async def open_discrepancies(self, account_id: str) -> Sequence[Discrepancy]:
         """See `Journal.open_discrepancies`."""
-        (rows,) = await self._read(queries.open_discrepancies(account_id))
+        rows = await self._read(queries.OPEN_DISCREPANCIES, {"account_id": account_id})
         return [
             Discrepancy(
                 discrepancy_id=discrepancy_id,
@@ -266,13 +268,26 @@ class SqliteJournal:
 
     async def mark(self, name: str) -> str | None:
         """See `Journal.mark`."""
-        (rows,) = await self._read(queries.mark(name))
+        rows = await self._read(queries.MARK, {"name": name})
         return rows[0][0] if rows else None
 
-    async def _read(self, *asked: Executable) -> list[Rows]:
+    async def _page(self, asked: tuple[Query, queries.Values], limit: int) -> Page:
+        """Read one row too many, to know whether more follow: head, then the key, then the message.
+
+        The head comes from the rows' own snapshot; of an empty page it is one that was passed before.
+        """
+        head = self._head
+        rows = await self._read(*asked)
+        return Page(
+            rows=tuple([Row(key=row[1:-1], data=row[-1]) for row in rows[:limit]]),
+            has_more=len(rows) > limit,
+            sequence=rows[0][0] if rows else head,
+        )
+
+    async def _read(self, query: Query, values: queries.Values) -> Rows:
         try:
-            return await self._parts.reads.run(*asked)
-        except DBAPIError as error:
+            return await self._parts.reads.rows(query, values)
+        except sqlite3.Error as error:
             raise self._failed_read(error) from error
         except SQLAlchemyError as error:  # closed, or no connection in time: nothing wrong with the disk
             why = "is closed" if self._is_closed else f"cannot be read now: {error}"
@@ -306,12 +321,3 @@ def _resolve(future: "asyncio.Future[Any]", result: Result | JournalError) -> No
         future.set_exception(result)
     else:
         future.set_result(result)
-
-
-def _page(rows: Rows, limit: int, head: Rows) -> Page:
-    """Take the page off rows that were read one too many: the last column is the message, the others are the key."""
-    return Page(
-        rows=tuple([Row(key=tuple(row[:-1]), data=row[-1]) for row in rows[:limit]]),
-        has_more=len(rows) > limit,
-        sequence=head[0][0],
-    )

@@ -1,27 +1,30 @@
-"""Running the lists: each call one short, explicit read transaction, so that what it answers is one snapshot."""
+"""Running the lists: each is one statement, so each is one snapshot and one hop to a reader's thread."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy import AsyncAdaptedQueuePool, Connection, Executable, StaticPool, create_engine
+from sqlalchemy import AsyncAdaptedQueuePool
 from sqlalchemy.exc import ResourceClosedError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from orderd.storage.connect import open_async, open_reader
+from orderd.storage.prepare import Cell
+from orderd.storage.queries import Query
 
 READERS = 4
 """Connections, each with a thread of its own; more readers wait their turn."""
 
-Rows = Sequence[Sequence[Any]]
+Rows = list[tuple[Any, ...]]
 
 
 class Reads(Protocol):
-    """Runs read statements as of one snapshot."""
+    """Runs the statements of lists."""
 
-    async def run(self, *statements: Executable) -> list[Rows]:
-        """Return the rows of each statement. Raises sqlalchemy.exc.SQLAlchemyError."""
+    async def rows(self, query: Query, values: Mapping[str, Cell]) -> Rows:
+        """Return all rows. Raises sqlite3.Error, or sqlalchemy.exc.SQLAlchemyError when there is no connection."""
         ...
 
     async def close(self) -> None:
@@ -30,15 +33,16 @@ class Reads(Protocol):
 
 
 class AsyncReads:
-    """SQLAlchemy's async engine over aiosqlite.
+    """aiosqlite, out of the pool of SQLAlchemy's async engine.
 
-    A read goes on when its caller leaves: a connection that is abandoned in the middle of a statement would have to be
-    thrown away, and with it a thread that may still be at work.
+    The statement goes to the driver as it is: through SQLAlchemy's cursor a list would cost a dozen hops to the thread
+    instead of one. A read goes on when its caller leaves: a connection that is abandoned in the middle of a statement
+    would have to be thrown away, and with it a thread that may still be at work.
     """
 
     def __init__(self, path: Path) -> None:
         """Connections are opened when they are needed, and settled like every other."""
-        self._running: dict[asyncio.Task[list[Rows]], None] = {}
+        self._running: dict[asyncio.Task[Rows], None] = {}
         self._is_closed = False
         self._engine = create_async_engine(
             "sqlite+aiosqlite://",
@@ -46,13 +50,14 @@ class AsyncReads:
             poolclass=AsyncAdaptedQueuePool,
             pool_size=READERS,
             max_overflow=0,
+            pool_reset_on_return=None,  # no transaction is ever left open here
         )
 
-    async def run(self, *statements: Executable) -> list[Rows]:
-        """See `Reads.run`."""
+    async def rows(self, query: Query, values: Mapping[str, Cell]) -> Rows:
+        """See `Reads.rows`."""
         if self._is_closed:
             raise ResourceClosedError("the readers are closed")
-        task = asyncio.get_running_loop().create_task(self._run(statements))
+        task = asyncio.get_running_loop().create_task(self._rows(query.text, query.cells(values)))
         self._running[task] = None
         task.add_done_callback(self._forget)
         return await asyncio.shield(task)
@@ -63,11 +68,16 @@ class AsyncReads:
         await asyncio.gather(*self._running, return_exceptions=True)
         await self._engine.dispose()
 
-    async def _run(self, statements: Sequence[Executable]) -> list[Rows]:
-        async with self._engine.connect() as connection:
-            return await connection.run_sync(_all, statements)
+    async def _rows(self, text: str, cells: tuple[Cell, ...]) -> Rows:
+        connection = await self._engine.raw_connection()
+        try:
+            driver: Any = connection.driver_connection
+            rows: Rows = await driver.execute_fetchall(text, cells)
+            return rows
+        finally:
+            connection.close()
 
-    def _forget(self, task: asyncio.Task[list[Rows]]) -> None:
+    def _forget(self, task: asyncio.Task[Rows]) -> None:
         del self._running[task]
         if not task.cancelled():
             task.exception()  # its caller may have left: nobody else asks
@@ -79,27 +89,16 @@ class InlineReads:
     def __init__(self, path: Path) -> None:
         """Open the one connection."""
         self._is_closed = False
-        self._raw = open_reader(path)
-        self._engine = create_engine("sqlite://", creator=lambda: self._raw, poolclass=StaticPool)
+        self._connection = open_reader(path)
 
-    async def run(self, *statements: Executable) -> list[Rows]:
-        """See `Reads.run`."""
+    async def rows(self, query: Query, values: Mapping[str, Cell]) -> Rows:
+        """See `Reads.rows`."""
         if self._is_closed:
             raise ResourceClosedError("the reader is closed")
-        with self._engine.connect() as connection:
-            return _all(connection, statements)
+        with closing(self._connection.execute(query.text, query.cells(values))) as cursor:
+            return cursor.fetchall()
 
     async def close(self) -> None:
         """Close the connection."""
         self._is_closed = True
-        self._engine.dispose()
-        self._raw.close()
-
-
-def _all(connection: Connection, statements: Sequence[Executable]) -> list[Rows]:
-    # The driver is in autocommit: without a BEGIN of our own each SELECT would be a snapshot of its own.
-    connection.exec_driver_sql("BEGIN")
-    try:
-        return [connection.execute(statement).all() for statement in statements]
-    finally:
-        connection.exec_driver_sql("ROLLBACK")
+        self._connection.close()

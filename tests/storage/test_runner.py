@@ -1,0 +1,146 @@
+"""Group commit: what waits together is one transaction, one caller alone never waits, and the log stays short."""
+
+import asyncio
+import hashlib
+import random
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from orderd.core.values import ClientOrderId
+from orderd.ports import Entry, KeyTakenError
+from orderd.storage import InlineRunner, SqliteJournal, ThreadRunner, open_journal, runner
+from orderd.storage.checkpoint import URGENT_BYTES
+from orderd.system import SeededIds, VirtualClock, run_virtual
+from tests.storage.conftest import Opening
+from tests.storage.making import START, submitted_order
+
+
+class Commits:
+    """The sequences of each commit."""
+
+    def __init__(self, journal: SqliteJournal) -> None:
+        self.batches: list[list[int]] = []
+        journal.listen(self._add)
+
+    def _add(self, entries: list[Entry] | tuple[Entry, ...]) -> None:
+        self.batches.append([entry.sequence for entry in entries])
+
+
+async def test_what_waits_together_is_one_transaction(opening: Opening) -> None:
+    journal = await opening(runner=InlineRunner(lambda: 0.0))
+    commits = Commits(journal)
+    await asyncio.gather(*[journal.append([submitted_order()]) for _ in range(64)])
+    assert [len(batch) for batch in commits.batches] == [128]
+    await asyncio.gather(*[journal.append([submitted_order()]) for _ in range(runner.BATCH_CALLS + 1)])
+    assert [len(batch) for batch in commits.batches] == [128, 2 * runner.BATCH_CALLS, 2]
+
+
+async def test_the_thread_takes_everything_that_has_gathered(opening: Opening) -> None:
+    journal = await opening()
+    commits = Commits(journal)
+    await asyncio.gather(*[journal.append([submitted_order()]) for _ in range(500)])
+    assert sum(map(len, commits.batches)) == 1000
+    assert len(commits.batches) <= 20
+    assert max(map(len, commits.batches)) <= 2 * runner.BATCH_CALLS
+
+
+async def test_one_caller_alone_is_never_made_to_wait(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(runner.time, "sleep", slept.append)
+    journal = await opening()
+    for _ in range(20):
+        await journal.append([submitted_order()])
+    assert slept == []
+    for _ in range(5):
+        await asyncio.gather(*[journal.append([submitted_order()]) for _ in range(64)])
+    assert slept
+    assert set(slept) == {runner.GATHER_S}
+    assert runner.GATHER_S <= 0.001
+    before = len(slept)
+    for _ in range(3):
+        await journal.append([submitted_order()])
+    assert len(slept) <= before + 1, "the last crowd may still be expected once"
+
+
+async def test_a_key_taken_in_a_crowd_costs_the_others_nothing(opening: Opening) -> None:
+    journal = await opening(runner=InlineRunner(lambda: 0.0))
+    commits = Commits(journal)
+    same = [submitted_order(client_order_id=ClientOrderId("same")) for _ in range(2)]
+    others = [submitted_order() for _ in range(62)]
+    results = await asyncio.gather(*[journal.append([a]) for a in (*same, *others)], return_exceptions=True)
+    assert [type(result) for result in results[:2]] == [tuple, KeyTakenError]
+    assert commits.batches == [list(range(1, 127))]
+
+
+def _simulated(path: Path, seed: int) -> str:
+    """A day of a simulated journal: everything that any listener heard, as one hash."""
+    told = hashlib.sha256()
+
+    async def live() -> None:
+        threads = threading.active_count()
+        chance = random.Random(seed)
+        simulated = InlineRunner(lambda: chance.random() / 100)
+        clock = VirtualClock()
+        ids = SeededIds(seed, clock.now)
+        journal = await open_journal(f"sqlite:///{path}", clock=clock, ids=ids, runner=simulated)
+        journal.listen(lambda entries: told.update(b"|".join(entry.data for entry in entries)))
+
+        async def caller(number: int) -> None:
+            for turn in range(5):
+                await asyncio.sleep(chance.random() / 50)
+                name = f"{number}-{turn}"
+                append = submitted_order(order_id=f"o-{name}", client_order_id=f"k-{name}", created_time=START)
+                await journal.append([append])
+                await journal.events_after(0, limit=10)
+
+        await asyncio.gather(*(caller(number) for number in range(10)))
+        assert threading.active_count() == threads, "a simulation has no threads"
+        told.update(str(journal.head).encode())
+        await journal.close()
+
+    run_virtual(live)
+    return told.hexdigest()
+
+
+def test_a_simulated_journal_is_the_same_again_for_the_same_seed(tmp_path: Path) -> None:
+    first, again, other = (_simulated(tmp_path / f"{n}.db", seed) for n, seed in enumerate([1, 1, 2]))
+    assert first == again
+    assert first != other
+
+
+async def test_the_log_stays_short_under_load_and_is_gone_after_closing(opening: Opening, database: Path) -> None:
+    journal = await opening()
+    log = database.with_name("orderd.db-wal")
+    longest = written = 0
+    text = "x" * 4_000
+    for _ in range(40):
+        results = await asyncio.gather(*[journal.append([submitted_order(strategy=text)]) for _ in range(64)])
+        written += sum(len(text) * 8 for _ in results)
+        longest = max(longest, log.stat().st_size)
+    assert written > 2 * URGENT_BYTES
+    assert longest < URGENT_BYTES + 8 * 1024 * 1024
+    await journal.close()
+    assert not log.exists()
+
+
+async def test_a_reader_that_stays_holds_the_log_back_only_while_it_stays(opening: Opening, database: Path) -> None:
+    journal = await opening()
+    await journal.append([submitted_order()])
+    reader = sqlite3.connect(database, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM orders").fetchone()
+    for _ in range(30):
+        await asyncio.gather(*[journal.append([submitted_order(strategy="x" * 4_000)]) for _ in range(64)])
+    reader.execute("ROLLBACK")
+    reader.close()
+    for _ in range(3):
+        await asyncio.gather(*[journal.append([submitted_order(strategy="x" * 4_000)]) for _ in range(64)])
+    assert database.with_name("orderd.db-wal").stat().st_size < URGENT_BYTES
+
+
+def test_stopping_what_never_started_is_nothing() -> None:
+    asyncio.run(ThreadRunner().stop())
+    asyncio.run(InlineRunner(lambda: 0.0).stop())
