@@ -37,13 +37,19 @@ async def audit(house: House, *, discrepancies: int = 0, is_simple: bool = True)
     ledger = await house.venue.ledger()
     orders = await every_order(house)
     for order in orders:
-        await _agrees(house, order, ledger)
+        if order.order_id not in house.left_alone:
+            await _agrees(house, order, ledger)
     if is_simple:
         _one_each(ledger)
-    _was_recorded_first(ledger)
-    found = {account_id: (await house.account(account_id)).open_discrepancy_count for account_id in house.account_ids}
-    assert sum(found.values()) == discrepancies, (found, house.server.said())
+    _was_recorded_first(ledger, house.venue.made_by_hand)
+    found = await open_discrepancies(house) - house.known_discrepancies
+    assert found == discrepancies, house.server.said()
     await _told_what_is_kept(house)
+
+
+async def open_discrepancies(house: House) -> int:
+    """Of all accounts."""
+    return sum([(await house.account(account_id)).open_discrepancy_count for account_id in house.account_ids])
 
 
 async def _reconciled(house: House, account_id: str) -> None:
@@ -76,6 +82,8 @@ async def _agrees(house: House, order: opb.Order, ledger: Row) -> None:
     expected = STATES[current["status"]]
     if expected == "ACCEPTED" and order.filled_quantity not in {"", "0"}:
         expected = "PARTIALLY_FILLED"
+    if expected in {"CANCELED", "EXPIRED"} and order.filled_quantity == order.quantity:
+        expected = "FILLED"  # by fills that came after the end
     assert state_of(order) == expected, about
     if order.order_class == opb.ORDER_CLASS_MULTILEG and not order.parent_order_id:
         assert Decimal(order.filled_quantity or 0) == Decimal(current["filled_quantity"]), about
@@ -124,10 +132,11 @@ def _one_each(ledger: Row) -> None:
     assert not doubles
 
 
-def _was_recorded_first(ledger: Row) -> None:
+def _was_recorded_first(ledger: Row, made_by_hand: set[str]) -> None:
     """Every submit that arrived was in the journal already, read from outside."""
     posts = [row for row in ledger["received"] if row["is_in_journal"] is not None]
-    assert all(row["is_in_journal"] for row in posts), [row for row in posts if not row["is_in_journal"]]
+    unrecorded = [row for row in posts if not row["is_in_journal"] and row["client_order_id"] not in made_by_hand]
+    assert not unrecorded
 
 
 async def _told_what_is_kept(house: House) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.e2e.audit import every_order, open_discrepancies
 from tests.e2e.harness import House, trading
 
 LAST = 4000
@@ -33,7 +34,9 @@ async def shared_house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def house(shared_house: House) -> AsyncIterator[House]:
-    """The shared house, its venue calm before and after."""
+    """The shared house, its venue calm before and after; audits look at what this scenario does."""
+    shared_house.left_alone = frozenset(order.order_id for order in await every_order(shared_house))
+    shared_house.known_discrepancies = await open_discrepancies(shared_house)
     yield shared_house
     await shared_house.venue.calm()
     await shared_house.venue.settings(is_auto_fill=True, partial_rate=0, route_delay_ms=1, fill_delay_ms=1)

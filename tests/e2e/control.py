@@ -13,15 +13,29 @@ Row = dict[str, Any]
 class VenueControl:
     """What a test may see of a venue process and do to it."""
 
-    def __init__(self, http: aiohttp.ClientSession, control_url: str) -> None:
+    def __init__(self, http: aiohttp.ClientSession, control_url: str, rest_url: str) -> None:
         self._http = http
         self._url = control_url
+        self._rest_url = rest_url
+        self.made_by_hand: set[str] = set()
+        """Client ids of the orders that were placed beside orderd."""
 
     async def call(self, method: str, path: str, body: object = None, query: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401 - JSON
         """One control request."""
         async with self._http.request(method, f"{self._url}/{path}", json=body, params=query) as answer:
             assert answer.status == 200, (method, path, answer.status, await answer.text())
             return await answer.json()
+
+    async def by_hand(self, key_id: str, secret: str, **fields: object) -> Row:
+        """An order that somebody places at the broker, beside orderd: buy one KO at market, changed as told."""
+        asked = {"symbol": "KO", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"} | fields
+        body = {name: value for name, value in asked.items() if value is not None}
+        headers = {"APCA-API-KEY-ID": key_id, "APCA-API-SECRET-KEY": secret}
+        async with self._http.post(f"{self._rest_url}/v2/orders", json=body, headers=headers) as answer:
+            assert answer.status == 200, (answer.status, await answer.text())
+            row: Row = await answer.json()
+            self.made_by_hand.add(row["client_order_id"])
+            return row
 
     # ------------------------------------------------------------------------------------------------------ the script
 
@@ -61,6 +75,16 @@ class VenueControl:
         given = {"quantity": quantity, "price": price}
         body = {key: value for key, value in given.items() if value is not None}
         row: Row = await self.call("POST", f"orders/{name}/fill", body)
+        return row
+
+    async def replace_by_person(self, name: str, **change: str) -> Row:
+        """Replace an order as somebody at the broker's own screen would."""
+        row: Row = await self.call("POST", f"orders/{name}/replace", change)
+        return row
+
+    async def mark(self, name: str, status: str, event: str) -> Row:
+        """Give an order a status that nothing at the venue leads to, and tell it."""
+        row: Row = await self.call("POST", f"orders/{name}/mark", {"status": status, "event": event})
         return row
 
     async def end(self, name: str, status: str = "canceled") -> Row:

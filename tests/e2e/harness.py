@@ -69,6 +69,10 @@ class House:
         self.account_ids = accounts
         self.tape = Tape()
         self.address = ""
+        self.left_alone: frozenset[str] = frozenset()
+        """Orders of other scenarios in the same house, which an audit does not look at."""
+        self.known_discrepancies = 0
+        """Open before the scenario began."""
         self._channels: list[grpc.aio.Channel] = []
         """One for each life of the server; calls cut by a death end with its status when nobody closes them."""
 
@@ -262,7 +266,7 @@ async def trading(
         }
         path = configuration(directory, chosen, settings or {})
         server = Process(SERVE, str(path), directory / "orderd.log")
-        house = House(directory, VenueControl(http, said["control_url"]), server, tuple(chosen))
+        house = House(directory, VenueControl(http, said["control_url"], said["rest_url"]), server, tuple(chosen))
         try:
             if is_started:
                 await house.start()

@@ -7,29 +7,15 @@ from pathlib import Path
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2, status_pb2
 
 from oms.v1 import order_service_pb2 as pb
 from tests.e2e.audit import audit
+from tests.e2e.errors import details
 from tests.e2e.harness import House, state_of, submit_request, trading
 from tests.e2e.processes import SERVE, Process
 
 DRAIN_S = 20.0
 REFUSED_WITHIN_S = 2.0
-
-
-def details(error: grpc.aio.AioRpcError) -> tuple[str, float]:
-    """Reason and retry delay of an error."""
-    reason, retry_s = "", 0.0
-    for key, value in error.trailing_metadata() or ():
-        if key == "grpc-status-details-bin":
-            for any_detail in status_pb2.Status.FromString(bytes(value)).details:
-                info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
-                if any_detail.Unpack(info):
-                    reason = info.reason
-                elif any_detail.Unpack(retry):
-                    retry_s = retry.retry_delay.ToNanoseconds() / 1e9
-    return reason, retry_s
 
 
 async def refusal(house: House, **fields: object) -> grpc.aio.AioRpcError:
