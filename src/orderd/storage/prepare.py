@@ -61,7 +61,7 @@ def expiry_of(order: Order) -> str:
 
 def prepare(append: Append) -> Prepared:
     """Encode everything an append says that does not depend on its place in the journal."""
-    raw = tuple(_raw(payload) for payload in append.raw)
+    raw = tuple([_raw(payload) for payload in append.raw])
     if not append.steps:
         return Prepared(order=None, is_new=False, cells=(), state=b"", events=(), links=(), raw=raw)
     first, last = append.steps[0], append.steps[-1]
@@ -74,7 +74,7 @@ def prepare(append: Append) -> Prepared:
         cells=_cells(order),
         state=_state.encode(msgspec.structs.replace(order, fills=()) if order.fills else order),
         events=_events(append.steps, order),
-        links=tuple(_links(append.steps)),
+        links=tuple(_links(append.steps)) if order.links else (),
         raw=raw,
     )
 
