@@ -170,25 +170,29 @@ async def _serve_on(  # noqa: PLR0917 - the parts of a server
         engine = OrderEngine(journal, blotter, feed, workers)
         server = GrpcServer(engine, address=settings.grpc_address, max_streams=settings.max_streams)
         metrics = MetricsServer(engine, settings.http_address) if settings.http_address else None
-        address, http_address = await _start(server, metrics)
-        for of_account in workers:
-            if settings.accounts[of_account.account.account_id].broker is BrokerName.SIMULATED:
-                await forget_venue(of_account.account)
-            await of_account.start()
-        gc.collect()
-        gc.freeze()
-        on_ready(
-            Ready(
-                grpc_address=address,
-                http_address=http_address,
-                journal_id=journal.journal_id,
-                accounts=tuple(settings.accounts),
+        try:
+            address, http_address = await _start(server, metrics)
+            for of_account in workers:
+                if settings.accounts[of_account.account.account_id].broker is BrokerName.SIMULATED:
+                    await forget_venue(of_account.account)
+                await of_account.start()
+            gc.collect()
+            gc.freeze()
+            on_ready(
+                Ready(
+                    grpc_address=address,
+                    http_address=http_address,
+                    journal_id=journal.journal_id,
+                    accounts=tuple(settings.accounts),
+                )
             )
-        )
-        await ends.asked.wait()
-        await _drain(engine, server, workers)
-        if metrics is not None:
-            metrics.stop()
+            await ends.asked.wait()
+            if ends.failure is None:  # what cannot be recorded any more is not waited for
+                await _drain(engine, server, workers)
+        finally:
+            await server.stop()
+            if metrics is not None:
+                metrics.stop()
         raise _Done  # ends the group: whatever still runs is of no use to anyone
 
 
