@@ -108,6 +108,12 @@ class House:
             ):
                 await asyncio.sleep(0.01)
 
+    async def until_recovered(self, account_id: str) -> None:
+        """Wait until this account takes submits."""
+        async with asyncio.timeout(PATIENCE_S):
+            while (await self.account(account_id)).recovering:  # noqa: ASYNC110 - another process rings no bell
+                await asyncio.sleep(0.01)
+
     async def kill(self) -> None:
         """kill -9 the server."""
         await self.server.kill()

@@ -51,7 +51,7 @@ async def test_a_drain_records_what_is_in_flight_and_still_takes_cancels(tmp_pat
         assert await house.venue.orders("queued") == [], "nothing new is sent during a drain"
 
         await house.restart()
-        assert await house.venue.orders("queued")
+        await house.until(queued.order.order_id, "ACCEPTED")
         assert len(await house.venue.posts("flying")) == 1
         assert "OUTCOME_UNKNOWN" not in house.tape.types(flying_id(house)), "its answer was recorded before the end"
         await house.until(queued.order.order_id, "ACCEPTED")
