@@ -1,10 +1,10 @@
 """One configured account: its broker, its policy, and what is known of both right now."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from orderd.core.facts import Fact
 from orderd.core.order import EventSource, Mode, Order
@@ -13,6 +13,8 @@ from orderd.engine.blotter import Blotter
 from orderd.engine.intake import Intake
 from orderd.ports import Broker, Clock, Ids, Journal, RawPayload
 from orderd.risk.limits import Limits
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,7 @@ class Tasks:
         """Tasks are born in `group`."""
         self._group = group
         self._named: dict[tuple[str, ...], asyncio.Task[None]] = {}
+        self._again: set[tuple[str, ...]] = set()
 
     def start(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
         """Run to its end, whoever asked."""
@@ -46,15 +49,26 @@ class Tasks:
         """Run, and keep the task to end it early."""
         return self._group.create_task(coroutine, name=name)
 
-    def start_once(self, coroutine: Coroutine[Any, Any, None], *name: str) -> None:
-        """Run unless one of that name is running already."""
-        running = self._named.get(name)
-        if running is not None and not running.done():
-            coroutine.close()
+    def run(self, coroutine: Coroutine[Any, Any, T], name: str) -> "asyncio.Task[T]":
+        """Run for a result that several may wait for (shielded)."""
+        return self._group.create_task(coroutine, name=name)
+
+    def start_once(self, work: Callable[[], Coroutine[Any, Any, None]], *name: str) -> None:
+        """Run, or, when one of that name is running, run once more after it: what is asked meanwhile is not lost."""
+        if name in self._named:
+            self._again.add(name)
             return
-        task = self.hold(coroutine, ":".join(name))
-        self._named[name] = task
-        task.add_done_callback(lambda done: self._named.pop(name, None) if self._named.get(name) is done else None)
+        task = self._named[name] = self.hold(work(), ":".join(name))
+        task.add_done_callback(lambda done: self._ended(done, work, name))
+
+    def _ended(
+        self, task: "asyncio.Task[None]", work: Callable[[], Coroutine[Any, Any, None]], name: tuple[str, ...]
+    ) -> None:
+        del self._named[name]
+        is_wanted = name in self._again
+        self._again.discard(name)
+        if is_wanted and not task.cancelled() and task.exception() is None:
+            self.start_once(work, *name)
 
 
 @dataclass(kw_only=True)
@@ -73,7 +87,6 @@ class Account:
     numbers: dict[str, str] = field(default_factory=dict)
     """The broker's account number of every configured account: no two may trade one account."""
     # ---- what changes
-    is_recovered: bool = False
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     halt_reason: str = ""
     stream_connected: bool = False
@@ -83,10 +96,14 @@ class Account:
     number: str = ""
     blocked_symbols: set[str] = field(default_factory=set)
     reconcile_wanted: asyncio.Event = field(default_factory=asyncio.Event)
-    resumed: asyncio.Event = field(default_factory=asyncio.Event)
+    recovered: asyncio.Event = field(default_factory=asyncio.Event)
 
-    replaces_to_send: set[OrderId] = field(default_factory=set)
-    """Replaces recorded by this process whose PATCH has not gone out yet."""
+    replaces_to_send: set[tuple[OrderId, int]] = field(default_factory=set)
+    """Replaces (order, number) recorded by this process that have not gone out yet."""
+    stuck_replaces: set[OrderId] = field(default_factory=set)
+    """Orders whose replace could not be proven in time: their cancel does not wait for it any more."""
+    watch: Callable[[Order], None] = lambda _order: None
+    """Looks at an order for work that its flags ask for."""
     born_ns: dict[OrderId, int] = field(default_factory=dict)
     """Monotonic time of each unsent intent, so that a jumping wall clock makes nothing stale."""
 
@@ -110,6 +127,11 @@ class Account:
         if valid_until is not None:
             return f"not handed to the broker by {valid_until.isoformat()}"
         return f"not handed to the broker within {self.policy.send_within_s:g} s"
+
+    @property
+    def is_recovered(self) -> bool:
+        """Whether the first full reconciliation of this process is done."""
+        return self.recovered.is_set()
 
     @property
     def is_stopping(self) -> bool:
@@ -156,10 +178,14 @@ class Account:
         return [leg for leg in legs if leg is not None]
 
     async def take_with_legs(self, order: Order, fact: Fact, raw: tuple[RawPayload, ...] = ()) -> Order:
-        """Bring in a fact about the whole submission: its legs first, so that the parent's state vouches for them."""
-        for leg in self.legs(order):
-            await self.intake.take(leg.order_id, fact)
-        return await self.take(order, fact, raw)
+        """Bring in a fact about the whole submission: the parent first, and when it goes on its legs go along.
+
+        When it ends, `Legs` ends them.
+        """
+        after = await self.take(order, fact, raw)
+        if after.is_open:
+            await asyncio.gather(*(self.intake.take(leg.order_id, fact) for leg in self.legs(after)))
+        return after
 
 
 ENGINE = EventSource.ENGINE

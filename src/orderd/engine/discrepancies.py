@@ -4,10 +4,13 @@ One open record per (account, kind, subject). An order adopted wrongly, or a sec
 account: only an operator lets it go on.
 """
 
+from collections.abc import Collection, Sequence
+
 import msgspec
 import structlog
 
 from orderd.core.order import Order
+from orderd.core.values import OrderId
 from orderd.core.verdicts import Finding
 from orderd.engine.account import Account
 from orderd.ports import Discrepancy
@@ -15,6 +18,10 @@ from orderd.ports import Discrepancy
 log = structlog.get_logger("orderd.discrepancies")
 
 HALTING = frozenset({"ADOPTION_MISMATCH", "SECOND_BROKER_ORDER", "MASS_DISAPPEARANCE", "ACCOUNT_CHANGED"})
+SELF_CLOSING = frozenset(
+    {"STATE_DIFFERS", "QUANTITY_DIFFERS", "AVERAGE_DIFFERS", "CANCEL_UNPROVEN", "REPLACE_UNPROVEN"}
+)
+"""Closed by the reconciler itself when they are gone. The others are an operator's to close."""
 BLOCKING = frozenset({"OVERFILL", "EXECUTION_OVERLAPS", "FILLED_SHORT", "EXECUTIONS_MISSING", "REVIVED"})
 
 
@@ -77,13 +84,34 @@ class Discrepancies:
 
     def _halt(self, kind: str, observed: str) -> None:
         self._account.halt_reason = f"{kind}: {observed}"
-        self._account.resumed.clear()
 
-    async def close_halting(self, reason: str) -> None:
-        """Close the records that halted the account, with the operator's reason."""
+    async def close_halting(self, reason: str) -> Sequence[Discrepancy]:
+        """Close the records that halt the account or block a symbol, with the operator's reason; returns them."""
+        account = self._account
+        records = await account.journal.open_discrepancies(account.account_id)
+        closed = [record for record in records if record.kind in HALTING | BLOCKING]
+        for record in closed:
+            await self._close(record, reason)
+        account.blocked_symbols.clear()
+        return closed
+
+    async def close_settled(self, found: Collection[tuple[str, str]]) -> None:
+        """Close the records whose difference a full reconciliation did not find again: (kind, subject) it found."""
         account = self._account
         for record in await account.journal.open_discrepancies(account.account_id):
-            if record.kind in HALTING:
-                await account.journal.put_discrepancy(
-                    msgspec.structs.replace(record, resolved_time=account.clock.now(), evidence=reason)
-                )
+            if record.kind in SELF_CLOSING and (record.kind, record.subject) not in found:
+                order = account.blotter.get(OrderId(record.subject))
+                if order is not None and _is_settled(record.kind, order):
+                    await self._close(record, "a later reconciliation found no difference")
+
+    async def _close(self, record: Discrepancy, evidence: str) -> None:
+        resolved = msgspec.structs.replace(record, resolved_time=self._account.clock.now(), evidence=evidence)
+        await self._account.journal.put_discrepancy(resolved)
+        log.info("discrepancy_resolved", kind=record.kind, subject=record.subject, evidence=evidence)
+
+
+def _is_settled(kind: str, order: Order) -> bool:
+    """A cancel or replace is settled when its flag is gone; a difference when it was not found again."""
+    if kind == "CANCEL_UNPROVEN":
+        return not order.pending_cancel
+    return kind != "REPLACE_UNPROVEN" or order.pending_replace is None

@@ -12,7 +12,7 @@ from orderd.core.facts import CancelAsked, ReplaceAsked
 from orderd.core.order import EventSource, Order, OrderIntent, OrderRole, OrderState, OrderType, Terms
 from orderd.core.turnstiles import Denied
 from orderd.core.values import OrderId, multiply
-from orderd.core.verdicts import Apply, Impossible, Verdict
+from orderd.core.verdicts import Impossible, Verdict
 from orderd.engine.api import (
     AccountStatus,
     CancelAllAsk,
@@ -119,9 +119,7 @@ class OrderEngine:
         taken = await asyncio.shield(account.intake.take(order.order_id, fact))
         if isinstance(taken.verdict, Impossible):
             raise self._ended(taken.order, "cancel")
-        if taken.order.state is OrderState.CANCELED and isinstance(taken.verdict, Apply):
-            for leg in account.legs(taken.order):
-                await account.intake.take(leg.order_id, fact)
+        account.watch(taken.order)  # a repeat records nothing, and may be what a stuck cancel waits for
         if wait is Wait.BROKER:
             return await self._blotter.wait(taken.order, is_cancel_answered, timeout_s)
         return taken.order
@@ -139,10 +137,24 @@ class OrderEngine:
     async def cancel_all(self, ask: CancelAllAsk) -> Sequence[CancelResult]:
         """Ask for the cancel of every matching open order."""
         account = self._of(ask.account_id).account
-        wanted = [order for order in self._blotter.open(ask.account_id) if _is_wanted(order, ask)]
+        wanted = [order for order in self._blotter.open(ask.account_id) if self._is_wanted(order, ask)]
         fact = CancelAsked(at=account.clock.now(), source=EventSource.CLIENT, reason=ask.reason)
         taken = await asyncio.gather(*(account.intake.take(order.order_id, fact) for order in wanted))
+        for one in taken:
+            account.watch(one.order)
         return [_cancel_result(one.order, one.verdict) for one in taken]
+
+    def _is_wanted(self, order: Order, ask: CancelAllAsk) -> bool:
+        """Entries always; stops and exits, and orders of others, only when asked for. Legs go with an open parent."""
+        if ask.symbols and order.intent.symbol not in ask.symbols:
+            return False
+        if order.is_external and not ask.include_external:
+            return False
+        parent = self._blotter.get(order.parent_order_id) if order.parent_order_id is not None else None
+        if parent is not None and parent.is_open:
+            return False
+        is_protective = order.intent.role in {OrderRole.STOP_LOSS, OrderRole.TAKE_PROFIT, OrderRole.EXIT}
+        return ask.include_protective or not is_protective
 
     # ------------------------------------------------------------------------------------------------------ replace
 
@@ -164,10 +176,11 @@ class OrderEngine:
             client_order_id=keys.replace_key(order.order_id, len(order.replace_requests) + 1),
             reason=ask.reason,
         )
-        account.replaces_to_send.add(order.order_id)
+        under_way = (order.order_id, len(order.replace_requests) + 1)
+        account.replaces_to_send.add(under_way)
         taken = await asyncio.shield(account.intake.take(order.order_id, fact))
         if isinstance(taken.verdict, Impossible):
-            account.replaces_to_send.discard(order.order_id)
+            account.replaces_to_send.discard(under_way)
             raise precondition("ORDER_NOT_WORKING", taken.verdict.explanation, order)
         return await self._blotter.wait(taken.order, lambda o: o.pending_replace is None, timeout_s)
 
@@ -346,13 +359,3 @@ def _cancel_result(order: Order, verdict: Verdict) -> CancelResult:
     if not isinstance(verdict, Impossible):
         return CancelResult(order_id=order.order_id)
     return CancelResult(order_id=order.order_id, error_reason="ORDER_ENDED", message=f"the order is {order.state}")
-
-
-def _is_wanted(order: Order, ask: CancelAllAsk) -> bool:
-    """Entries always; stops and exits, and orders of others, only when asked for. Legs go with their parents."""
-    if ask.symbols and order.intent.symbol not in ask.symbols:
-        return False
-    if order.is_external and not ask.include_external:
-        return False
-    is_protective = order.intent.role in {OrderRole.STOP_LOSS, OrderRole.TAKE_PROFIT, OrderRole.EXIT}
-    return ask.include_protective or not is_protective

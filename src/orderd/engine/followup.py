@@ -1,5 +1,7 @@
 """What a verdict asks for after its commit: reads that the record alone cannot do without, and discrepancies."""
 
+from functools import partial
+
 import structlog
 
 from orderd.core.order import Order
@@ -7,10 +9,10 @@ from orderd.core.settle import missing
 from orderd.core.values import BrokerOrderId, OrderId
 from orderd.core.verdicts import NeedKind, Verdict
 from orderd.engine.account import ENGINE, Account
-from orderd.engine.amend import Amender
 from orderd.engine.discrepancies import Discrepancies
+from orderd.engine.reader import Reader
 from orderd.engine.router import Router
-from orderd.ports import BrokerError
+from orderd.ports import BrokerError, Found
 
 log = structlog.get_logger("orderd.followup")
 
@@ -22,16 +24,18 @@ EXECUTION_PAUSES_S = (0.1, 0.4, 1.0, 1.5, 2.0)
 class FollowUp:
     """Acts on one account's verdicts."""
 
-    def __init__(self, account: Account, router: Router, amender: Amender, discrepancies: Discrepancies) -> None:
-        """Reads go through the amender's reader, findings to the discrepancies."""
+    def __init__(self, account: Account, router: Router, reader: Reader, discrepancies: Discrepancies) -> None:
+        """Needs are read, findings become discrepancies."""
         self._account = account
         self._router = router
-        self._amender = amender
+        self._reader = reader
         self._discrepancies = discrepancies
 
     def act(self, order: Order, verdict: Verdict) -> None:
         """Start what the verdict asks for."""
         tasks = self._account.tasks
+        for finding in verdict.findings:
+            tasks.start(self._discrepancies.found(order, finding), f"finding:{order.order_id}")
         if self._account.is_stopping:
             return
         for need in verdict.needs:
@@ -39,19 +43,16 @@ class FollowUp:
             if not broker_order_id:
                 continue
             if need.kind is NeedKind.EXECUTIONS:
-                tasks.start_once(
-                    self._executions(order.order_id, broker_order_id), "executions", order.order_id, broker_order_id
-                )
+                work = partial(self._executions, order.order_id, broker_order_id)
+                tasks.start_once(work, "executions", order.order_id, broker_order_id)
             else:
-                tasks.start_once(self._read(broker_order_id), "read", broker_order_id)
-        for finding in verdict.findings:
-            tasks.start(self._discrepancies.found(order, finding), f"finding:{order.order_id}")
+                tasks.start_once(partial(self._read, broker_order_id), "read", broker_order_id)
 
     async def _read(self, broker_order_id: BrokerOrderId) -> None:
         for pause_s in READ_PAUSES_S:
             if pause_s:
                 await self._account.pause(pause_s)
-            if self._account.is_stopping or await self._amender.read(broker_order_id):
+            if self._account.is_stopping or isinstance(await self._reader.read(broker_order_id), Found):
                 return
         log.warning("read_failed", account_id=self._account.account_id, broker_order_id=broker_order_id)
 
@@ -75,4 +76,4 @@ class FollowUp:
             for execution in executions:
                 await self._router.execution(execution, ENGINE)
         if self._is_missing(order_id, broker_order_id):
-            await self._amender.read(broker_order_id, may_infer=True)
+            await self._reader.read(broker_order_id, may_infer=True)

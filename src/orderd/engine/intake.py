@@ -7,7 +7,9 @@ folded together into one append. Nothing else writes an order after it was stage
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Any
 
+import msgspec
 import structlog
 
 from orderd.core.facts import Fact
@@ -85,14 +87,25 @@ class Intake:
         while box:
             letters = list(box)
             box.clear()
-            order = self._blotter.get(order_id)
-            if order is None:
-                for letter in letters:
-                    _fail(letter, KeyError(f"no order {order_id}"))
-                continue
-            if self._judge(order, letters):
+            is_judged = False
+            try:
+                order = self._blotter.get(order_id)
+                if order is None:
+                    raise KeyError(f"no order {order_id}")
+                is_under_way = self._judge(order, letters)
+                is_judged = True
+            finally:
+                if not is_judged:
+                    self._give_up([*letters, *box], order_id)
+            if is_under_way:
                 return
         del self._boxes[order_id]
+
+    def _give_up(self, letters: Sequence[_Letter], order_id: OrderId) -> None:
+        """A broken promise of our own code: nobody is left waiting, and the error goes on to the supervisor."""
+        self._boxes.pop(order_id, None)
+        for letter in letters:
+            _fail(letter, JournalError(f"facts of order {order_id} could not be judged"))
 
     def _judge(self, order: Order, letters: Sequence[_Letter]) -> bool:
         """Fold the letters into one append. True when a commit is on its way."""
@@ -105,8 +118,13 @@ class Intake:
             if isinstance(verdict, Apply):
                 current = verdict.order
                 raw.extend(letter.raw)
+            elif isinstance(verdict, Impossible):
+                raw.extend(msgspec.structs.replace(payload, is_quarantined=True) for payload in letter.raw)
         steps = tuple(step for _, verdict in verdicts if isinstance(verdict, Apply) for step in verdict.steps)
         if not steps:
+            if raw:
+                kept = asyncio.ensure_future(self._journal.append([Append(steps=(), raw=tuple(raw))]))
+                kept.add_done_callback(_retrieved)
             self._answer(order, verdicts)
             return False
         append = Append(steps=steps, raw=tuple(raw))
@@ -153,6 +171,6 @@ def _fail(letter: _Letter, failure: BaseException) -> None:
         letter.future.set_exception(failure)
 
 
-def _retrieved(future: "asyncio.Future[Taken]") -> None:
+def _retrieved(future: "asyncio.Future[Any]") -> None:
     if not future.cancelled():
         future.exception()

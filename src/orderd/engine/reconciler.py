@@ -5,29 +5,30 @@ reconciliation keeps growing for everyone to see.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
 import structlog
 
-from orderd.core.facts import Execution, OutcomeLost, View
-from orderd.core.order import Order, OrderState
-from orderd.core.reconcile import Plan, plan
+from orderd.core.facts import Execution, OutcomeLost, SettledByOperator, Verdicts, View
+from orderd.core.order import EventSource, Order, OrderState
+from orderd.core.reconcile import MASS, Plan, plan
 from orderd.core.values import OrderId, Value
 from orderd.engine.account import ENGINE, RECONCILER, Account
-from orderd.engine.amend import Amender
 from orderd.engine.api import ReconcileProgress, ReconcileStage
 from orderd.engine.discrepancies import Discrepancies
+from orderd.engine.reader import Reader
 from orderd.engine.resolver import Resolver
 from orderd.engine.router import Router
-from orderd.ports import BrokerError, Found
+from orderd.ports import Absent, BrokerError, CannotTell, Discrepancy, FindOutcome, Found, JournalBusyError
 
 log = structlog.get_logger("orderd.reconciler")
 
 OVERLAP = timedelta(minutes=10)
 FIRST_REACH = timedelta(days=1)
 RETRY_S = (0.5, 1.0, 2.0, 5.0, 10.0, 15.0)
+AT_ONCE = 8
 GRACE_S = 2.0
 """An order answered this recently may not be in the broker's lists yet."""
 
@@ -52,15 +53,17 @@ class Reconciler:
     """Compares one account with its broker, at intervals and when asked."""
 
     def __init__(
-        self, account: Account, router: Router, resolver: Resolver, amender: Amender, discrepancies: Discrepancies
+        self, account: Account, router: Router, reader: Reader, resolver: Resolver, discrepancies: Discrepancies
     ) -> None:
         """Facts go through the router and the intake like everybody's."""
         self._account = account
         self._router = router
         self._resolver = resolver
-        self._amender = amender
+        self._reader = reader
         self._discrepancies = discrepancies
         self._lock = asyncio.Lock()
+        self._found: set[tuple[str, str]] = set()
+        self._accepts_absence = ""
 
     async def run(self) -> None:
         """Reconcile until the process ends. The first full run opens the account for submits."""
@@ -96,7 +99,7 @@ class Reconciler:
             try:
                 await self._check_account()
                 seen = await self._fetch()
-            except BrokerError as error:
+            except (BrokerError, JournalBusyError) as error:
                 log.warning("reconcile_failed", account_id=account.account_id, error=str(error))
                 yield self._progress(ReconcileStage.FAILED, message=str(error))
                 return
@@ -106,6 +109,10 @@ class Reconciler:
             yield counted
             before = account.journal.head
             imported = await self._apply(seen)
+            if imported is None:
+                yield self._progress(ReconcileStage.FAILED, message=account.halt_reason or "orders could not be read")
+                return
+            await self._discrepancies.close_settled(self._found)
             await account.journal.set_mark(self._mark, seen.asked_time.isoformat())
             account.reconciled_time = account.clock.now()
             account.reconciled_ns = account.clock.monotonic_ns()
@@ -144,6 +151,7 @@ class Reconciler:
         holder = account.numbers.setdefault(figures.number, account.account_id)
         if holder != account.account_id:
             raise SameAccountError(f"accounts {holder} and {account.account_id} are one account at the broker")
+        account.number = figures.number
         if not known:
             await account.journal.set_mark(mark, figures.number)
         elif known != figures.number:
@@ -153,7 +161,7 @@ class Reconciler:
                 expected="the account number seen first",
                 observed="another account number",
             )
-        account.number = figures.number
+            raise BrokerError("the broker shows another account: nothing it says is about these orders")
 
     async def _since(self) -> datetime:
         """Orders closed since the last full reconciliation, and ten minutes more."""
@@ -187,37 +195,112 @@ class Reconciler:
 
     def _is_in_flight(self, order: Order, asked_ns: int) -> bool:
         if not order.links:
-            return self._account.is_recovered
+            return order.state is not OrderState.UNKNOWN and self._account.is_recovered
         return asked_ns - order.heard_ns < GRACE_S * 1e9
 
     # -------------------------------------------------------------------------------------------------------- apply
 
-    async def _apply(self, seen: Snapshot) -> int:
-        account = self._account
-        found = {f.view.broker_order_id: f for f in (*seen.seen_open, *seen.seen_since)}
-        orders = self._with_named(seen)
-        first = self._plan(seen, orders)
-        if first.is_mass_disappearance:
-            await self._discrepancies.open_about(
-                "MASS_DISAPPEARANCE",
-                account.account_id,
-                expected=f"{len(seen.orders)} open orders",
-                observed="none at the broker",
-            )
-            return 0
+    async def _apply(self, seen: Snapshot) -> int | None:
+        """Bring in what differs. Returns the orders imported, None when the lists are not to be believed."""
+        first = self._plan(seen, self._with_named(seen))
+        if first.is_mass_disappearance and await self._have_vanished(first):
+            return None
+        self._found = set()
         await self._take(first)
+        imported = await self._import(first, seen)
+        await self._gather(self._reader.read(broker_order_id) for broker_order_id in first.reads)
+        await self._look_up(first.lookups)
+        return imported
+
+    async def _have_vanished(self, planned: Plan) -> bool:
+        """Absent from a list proves nothing: each order is read by its id before anything is concluded."""
+        account = self._account
+        outcomes = await self._gather(self._reader.read(broker_order_id) for broker_order_id in planned.reads)
+        absent = sum(1 for outcome in outcomes if isinstance(outcome, Absent))
+        if absent < MASS:
+            return any(isinstance(outcome, CannotTell) for outcome in outcomes)
+        if self._accepts_absence:
+            await self._end_absent(planned, outcomes)
+            return False
+        await self._discrepancies.open_about(
+            "MASS_DISAPPEARANCE",
+            account.account_id,
+            expected=f"{len(planned.reads)} open orders",
+            observed=f"{absent} of them unknown to the broker",
+        )
+        return True
+
+    async def _end_absent(self, planned: Plan, outcomes: Sequence[FindOutcome]) -> None:
+        """The operator has accepted that these orders are gone."""
+        account, reason = self._account, self._accepts_absence
+        self._accepts_absence = ""
+        for broker_order_id, outcome in zip(planned.reads, outcomes, strict=True):
+            order_id = account.blotter.by_broker_id(account.account_id, broker_order_id)
+            if order_id is not None and isinstance(outcome, Absent):
+                fact = SettledByOperator(
+                    at=account.clock.now(),
+                    source=EventSource.OPERATOR,
+                    verdict=Verdicts.ENDED,
+                    state=OrderState.CANCELED,
+                    message=reason,
+                )
+                await account.intake.take(order_id, fact)
+
+    async def accept(self, closed: Sequence[Discrepancy], reason: str) -> None:
+        """An operator has seen these records and lets the account go on."""
+        account = self._account
+        for record in closed:
+            match record.kind:
+                case "ACCOUNT_CHANGED" if account.number:
+                    await account.journal.set_mark(f"account_number:{account.account_id}", account.number)
+                case "MASS_DISAPPEARANCE":
+                    self._accepts_absence = reason or "accepted by the operator"
+                case "ADOPTION_MISMATCH":
+                    await self._not_placed(OrderId(record.subject), reason)
+                case _:
+                    pass
+
+    async def _not_placed(self, order_id: OrderId, reason: str) -> None:
+        """Another broker order has this order's client id: ours is not there."""
+        order = self._account.blotter.get(order_id)
+        if order is None or not order.is_open or order.links:
+            return
+        fact = SettledByOperator(
+            at=self._account.clock.now(), source=EventSource.OPERATOR, verdict=Verdicts.NOT_PLACED, message=reason
+        )
+        await self._account.take(order, fact)
+
+    async def _import(self, first: Plan, seen: Snapshot) -> int:
+        """Write external orders down, then bring in their executions and whatever else names them."""
+        found = {f.view.broker_order_id: f for f in (*seen.seen_open, *seen.seen_since)}
         imported = 0
         for view in first.externals:
             kept = found.get(view.broker_order_id)
-            raw = account.raw(view.broker_order_id, "list", kept.raw if kept else b"")
+            raw = self._account.raw(view.broker_order_id, "list", kept.raw if kept else b"")
             if await self._router.view(view, RECONCILER, raw) is not None:
                 imported += 1
         if first.externals:
             await self._take(self._plan(seen, self._with_named(seen)))
-        for broker_order_id in first.reads:
-            await self._amender.read(broker_order_id)
-        await self._look_up(first.lookups)
+        strangers = {e.broker_order_id: e for e in first.unmatched_executions if not self._is_known(e)}
+        await self._gather(self._reader.read(broker_order_id) for broker_order_id in strangers)
+        for execution in first.unmatched_executions:
+            if execution.broker_order_id in strangers:
+                await self._router.execution(execution, RECONCILER)
         return imported
+
+    def _is_known(self, execution: Execution) -> bool:
+        account = self._account
+        return account.blotter.by_broker_id(account.account_id, execution.broker_order_id) is not None
+
+    async def _gather(self, reads: Iterable[Awaitable[FindOutcome]]) -> list[FindOutcome]:
+        """A few at a time: one after the other would take as long as all answers together."""
+        places = asyncio.Semaphore(AT_ONCE)
+
+        async def placed(read: Awaitable[FindOutcome]) -> FindOutcome:
+            async with places:
+                return await read
+
+        return list(await asyncio.gather(*(placed(read) for read in reads)))
 
     def _with_named(self, seen: Snapshot) -> list[Order]:
         """Our open orders, and every other order of ours that the lists name."""
@@ -253,6 +336,7 @@ class Reconciler:
         for order_id, finding in planned.findings:
             order = self._account.blotter.get(order_id)
             if order is not None:
+                self._found.add((finding.kind, order_id))
                 await self._discrepancies.found(order, finding)
 
     async def _look_up(self, order_ids: Sequence[OrderId]) -> None:
@@ -266,12 +350,15 @@ class Reconciler:
     async def _recover(self) -> None:
         """The end of the first run: orders whose outcome the last process did not learn are each looked up once."""
         account = self._account
-        for order in self._unplaced():
-            if not isinstance(await self._resolver.look(order), Found) and order.state is OrderState.UNKNOWN:
-                self._resolver.start(order)
-        account.is_recovered = True
-        account.resumed.set()
+        await self._gather(self._recover_one(order) for order in self._unplaced())
+        account.recovered.set()
         log.info("account_recovered", account_id=account.account_id, open_orders=len(self._local()))
+
+    async def _recover_one(self, order: Order) -> FindOutcome:
+        outcome = await self._resolver.look(order)
+        if order.state is OrderState.UNKNOWN:
+            self._resolver.start(order)
+        return outcome
 
     async def mark_lost(self) -> None:
         """Submits that a dead process was in the middle of: shown as not known before any broker is asked."""

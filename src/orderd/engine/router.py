@@ -43,7 +43,7 @@ class Router:
     def __init__(self, account: Account) -> None:
         """Reports are matched within this account only."""
         self._account = account
-        self._importing: dict[str, asyncio.Future[OrderId | None]] = {}
+        self._importing: dict[str, asyncio.Task[OrderId | None]] = {}
         self._binding: dict[str, OrderId] = {}
         """Legs whose broker id is on its way into the journal."""
 
@@ -111,7 +111,7 @@ class Router:
         order_id = await self.view(view, STREAM, raw, execution=own[0] if own else None, report=report)
         for execution in report.executions:
             if execution.broker_order_id != view.broker_order_id:
-                await self.execution(execution, STREAM)
+                await self._leg_execution(execution, view)
         if order_id is None or report.kind is ReportKind.UPDATE:
             return
         at, heard = self._account.clock.now(), self._account.clock.monotonic_ns()
@@ -206,6 +206,17 @@ class Router:
         await account.intake.take(order_id, Executed(at=at, source=source, heard_ns=heard, execution=execution))
         return True
 
+    async def _leg_execution(self, execution: Execution, parent: View) -> None:
+        """An execution of a leg whose broker id is not known yet: the parent, read by id, names its legs."""
+        if await self.execution(execution, STREAM):
+            return
+        found = await self._account.broker.order(parent.broker_order_id, timeout_s=LOOKUP_TIMEOUT_S)
+        if isinstance(found, Found):
+            await self.view(found.view, EventSource.BROKER_REPLY)
+        if not await self.execution(execution, STREAM):
+            log.warning("execution_of_unknown_leg", broker_order_id=execution.broker_order_id)
+            self._account.reconcile_wanted.set()
+
     async def match_or_import(self, view: View, source: EventSource) -> OrderId | None:
         """The order a view is about, importing it when nothing here knows it."""
         known = self.match(view)
@@ -240,20 +251,14 @@ class Router:
         self, view: View, source: EventSource, *, parent: Order | None = None, leg_number: int = 0
     ) -> OrderId | None:
         """Write an order down that was not submitted through orderd; once, however many reports announce it."""
-        running = self._importing.get(view.broker_order_id)
-        if running is not None:
-            return await asyncio.shield(running)
-        future: asyncio.Future[OrderId | None] = asyncio.get_running_loop().create_future()
-        self._importing[view.broker_order_id] = future
-        try:
-            order_id = await self._write_external(view, source, parent, leg_number)
-            future.set_result(order_id)
-        except BaseException:
-            future.cancel()
-            raise
-        finally:
-            del self._importing[view.broker_order_id]
-        return order_id
+        key = view.broker_order_id
+        running = self._importing.get(key)
+        if running is None:
+            # A task of its own: a caller that leaves (a cancelled Reconcile call) takes nobody else's import along.
+            running = self._account.tasks.run(self._write_external(view, source, parent, leg_number), f"import:{key}")
+            self._importing[key] = running
+            running.add_done_callback(lambda _: self._importing.pop(key, None))
+        return await asyncio.shield(running)
 
     async def _write_external(
         self, view: View, source: EventSource, parent: Order | None, leg_number: int

@@ -1,14 +1,13 @@
-"""The submit worker of an account: what leaves, in which order, and what its silence means.
+"""The submit worker of an account: what leaves, and what its silence means. Who is next is for turns.py to say.
 
-Rule 1: the order of sending is kept per symbol; up to `parallel_submits` orders leave at once per account, so one
-hanging POST holds nobody else's stop.
-Rule 2: SUBMITTED is durable before the first byte leaves; a second send happens only after proof that the first one is
+Rule 1: SUBMITTED is durable before the first byte leaves; a second send happens only after proof that the first one is
 not at the broker, and with the same client id.
+Rule 2: before every send, in this order: a cancel was asked for → not sent; the account is halted → not now; too old →
+given up.
 Rule 3: nothing here runs in an RPC: a caller that gives up changes nothing.
 """
 
 import asyncio
-from collections import deque
 
 import structlog
 
@@ -20,9 +19,11 @@ from orderd.core.order import Order, OrderState
 from orderd.core.turnstiles import Recorded, Staged
 from orderd.core.values import OrderId
 from orderd.engine.account import ENGINE, REPLY, Account
+from orderd.engine.reader import Reader
 from orderd.engine.resolver import Resolver
 from orderd.engine.router import Router
-from orderd.ports import Acked, Found, NotSent, Refused, SubmitOutcome, Unknown
+from orderd.engine.turns import Turn, Turns, turn_of
+from orderd.ports import Absent, Acked, Found, NotSent, Refused, SubmitOutcome, Unknown
 
 log = structlog.get_logger("orderd.sender")
 
@@ -34,18 +35,15 @@ CALL_MARGIN_S = 0.5
 class Sender:
     """Hands an account's orders to its broker."""
 
-    def __init__(self, account: Account, router: Router, resolver: Resolver) -> None:
+    def __init__(self, account: Account, router: Router, reader: Reader, resolver: Resolver) -> None:
         """Answers go to the router, silences to the resolver."""
         self._account = account
         self._router = router
+        self._reader = reader
         self._resolver = resolver
-        self._queues: dict[str, deque[OrderId]] = {}
-        """By symbol; none is empty."""
-        self._ready: dict[str, None] = {}
-        """The symbols that have a queue and are not busy, the longest waiting first: found without a search."""
-        self._queued = 0
-        self._busy: set[str] = set()
-        self._sending = 0
+        self._turns = Turns(account.policy.parallel_submits)
+        self._proven_absent: set[OrderId] = set()
+        """Unknown outcomes that may be sent again: each proof is good for one send."""
         self._idle = asyncio.Event()
         self._idle.set()
         resolver.resend = self.resend
@@ -53,49 +51,36 @@ class Sender:
     @property
     def queued(self) -> int:
         """Orders written down and waiting for their turn."""
-        return self._queued
+        return self._turns.waiting
 
-    def claim(self, symbol: str) -> bool:
-        """Take the symbol's turn now when nothing is ahead: the order may be written as SUBMITTED at once."""
-        if symbol in self._busy or symbol in self._queues or not self._may_begin():
+    def claim(self, turn: Turn) -> bool:
+        """Take the turn now when nothing is ahead: the order may be written as SUBMITTED at once."""
+        if not self._account.may_send() or not self._turns.claim(turn):
             return False
-        self._begin(symbol)
+        self._idle.clear()
         return True
 
-    def _may_begin(self) -> bool:
-        return self._sending < self._account.policy.parallel_submits and self._account.may_send()
-
-    def _begin(self, symbol: str) -> None:
-        self._busy.add(symbol)
-        self._sending += 1
-        self._idle.clear()
-
-    def release(self, symbol: str) -> None:
-        """Give the turn back and let the next order of any symbol go."""
-        self._busy.discard(symbol)
-        if symbol in self._queues:
-            self._ready[symbol] = None
-        self._sending -= 1
-        if self._sending == 0:
-            self._idle.set()
-        self.pump()
+    def give_back(self, turn: Turn) -> None:
+        """A claimed turn comes to nothing."""
+        self._end_turn(turn)
 
     def enqueue(self, order: Order) -> None:
         """Put an order that is written down (CREATED) in line."""
-        symbol = order.intent.symbol
-        queue = self._queues.get(symbol)
-        if queue is None:
-            queue = self._queues[symbol] = deque()
-            if symbol not in self._busy:
-                self._ready[symbol] = None
-        queue.append(order.order_id)
-        self._queued += 1
+        self._turns.join(turn_of(order))
         self.pump()
+
+    def resend(self, order: Order) -> None:
+        """Put an order that is proven absent at the head of its symbol's line; it goes with the same client id."""
+        if order.order_id not in self._proven_absent:
+            self._proven_absent.add(order.order_id)
+            self._turns.join(turn_of(order), first=True)
+            self.pump()
 
     def send_claimed(self, recorded: Recorded, legs: tuple[Recorded, ...]) -> None:
         """Send an order whose turn was claimed and whose SUBMITTED is durable."""
         staged = self._account.journal.stage(recorded, legs)
-        self._account.tasks.start(self._send_and_release(staged), f"send:{recorded.order.order_id}")
+        turn = turn_of(recorded.order)
+        self._account.tasks.start(self._take_turn(turn, staged), f"send:{turn.order_id}")
 
     async def drained(self, timeout_s: float) -> None:
         """Wait until nothing is in flight, at most so long."""
@@ -103,88 +88,105 @@ class Sender:
             async with asyncio.timeout(timeout_s):
                 await self._idle.wait()
         except TimeoutError:
-            log.warning("drain_incomplete", account_id=self._account.account_id, in_flight=self._sending)
+            log.warning("drain_incomplete", account_id=self._account.account_id, in_flight=self._turns.sending)
 
     def pump(self) -> None:
         """Start whatever may go."""
-        while self._ready and self._may_begin():
-            symbol = next(iter(self._ready))
-            del self._ready[symbol]
-            queue = self._queues[symbol]
-            order_id = queue.popleft()
-            if not queue:
-                del self._queues[symbol]
-            self._queued -= 1
-            self._begin(symbol)
-            self._account.tasks.start(self._take_turn(order_id, symbol), f"turn:{order_id}")
+        while self._account.may_send() and (turn := self._turns.next()) is not None:
+            self._idle.clear()
+            self._account.tasks.start(self._take_turn(turn, None), f"turn:{turn.order_id}")
 
-    async def _take_turn(self, order_id: OrderId, symbol: str) -> None:
-        try:
+    async def give_up_stale(self) -> None:
+        """End what has grown too old in line: while an account is halted nothing gets its turn."""
+        for order_id in self._turns:
             order = self._account.blotter.get(order_id)
-            if order is not None and order.is_open and not order.links:
-                await self._hand_over(order)
-        finally:
-            self.release(symbol)
+            if order is not None and order.is_open and not order.links and self._account.is_too_old(order):
+                await self._give_up(order, "STALE", self._account.limit_text(order))
 
-    async def _hand_over(self, order: Order) -> None:
-        """Record SUBMITTED, then send; or give up when it has become too old or unwanted."""
-        if await self._is_stale(order):
+    # --------------------------------------------------------------------------------------------------------- turns
+
+    async def _take_turn(self, turn: Turn, staged: Staged | None) -> None:
+        """One order's turn: its send, and a pause of its symbol when it provably did not leave."""
+        pause_s: float | None = None
+        ready = staged or await self._stage(turn.order_id)
+        if ready is not None:
+            outcome = await self._submit(ready)
+            pause_s = await self.outcome(ready.order, outcome)
+        if pause_s is None:
+            self._end_turn(turn)
             return
+        self._turns.join(turn, first=True)
+        self._turns.give_back(turn.symbol, keeps_symbol=True)
+        self._tell_idle()
+        self.pump()
+        asyncio.get_running_loop().call_later(pause_s, self._go_on, turn.symbol)
+
+    def _end_turn(self, turn: Turn) -> None:
+        self._turns.give_back(turn.symbol)
+        self._tell_idle()
+        self.pump()
+
+    def _go_on(self, symbol: str) -> None:
+        self._turns.free(symbol)
+        self.pump()
+
+    def _tell_idle(self) -> None:
+        if self._turns.sending == 0:
+            self._idle.set()
+
+    async def _stage(self, order_id: OrderId) -> Staged | None:
+        """Record SUBMITTED; None when the order is not to be sent (any more), or not now."""
         account = self._account
+        order = account.blotter.get(order_id)
+        is_proven = order_id in self._proven_absent
+        self._proven_absent.discard(order_id)
+        if order is None or not order.is_open or order.links:
+            return None
+        if order.state is OrderState.UNKNOWN and not is_proven:
+            return None
+        if account.is_too_old(order):
+            await self._give_up(order, "STALE", account.limit_text(order))
+            return None
         fact = Sending(at=account.clock.now(), source=ENGINE)
-        legs = [await account.intake.take(leg.order_id, fact) for leg in account.legs(order)]
         taken = await account.intake.take(order.order_id, fact)
         if taken.recorded is None or taken.order.state is not OrderState.SUBMITTED or taken.order.links:
-            return
-        staged_legs = tuple(leg.recorded for leg in legs if leg.recorded is not None)
-        await self._send(account.journal.stage(taken.recorded, staged_legs))
+            return None
+        legs = await asyncio.gather(*(account.intake.take(leg.order_id, fact) for leg in account.legs(taken.order)))
+        if account.halt_reason:
+            # Halted while this was being written: it provably did not leave, and waits for the operator.
+            await self._not_sent(taken.order, NotSent(code="HALTED", message=account.halt_reason))
+            self._turns.join(turn_of(order), first=True)
+            return None
+        return account.journal.stage(taken.recorded, [leg.recorded for leg in legs if leg.recorded is not None])
 
-    async def _is_stale(self, order: Order) -> bool:
-        account = self._account
-        if not account.is_too_old(order):
-            return False
-        fact = GaveUp(at=account.clock.now(), source=ENGINE, code="STALE", message=account.limit_text(order))
-        await account.take_with_legs(order, fact)
-        return True
+    async def _give_up(self, order: Order, code: str, message: str) -> None:
+        fact = GaveUp(at=self._account.clock.now(), source=ENGINE, code=code, message=message)
+        await self._account.take_with_legs(order, fact)
 
-    async def resend(self, order: Order) -> None:
-        """Send again an order that is proven absent, with the same client id."""
-        await self._hand_over(order)
-
-    async def _send_and_release(self, staged: Staged) -> None:
-        try:
-            await self._send(staged)
-        finally:
-            self.release(staged.order.intent.symbol)
-
-    async def _send(self, staged: Staged) -> None:
-        account = self._account
-        timeout_s = account.policy.submit_timeout_s
+    async def _submit(self, staged: Staged) -> SubmitOutcome:
+        timeout_s = self._account.policy.submit_timeout_s
         try:
             async with asyncio.timeout(timeout_s + CALL_MARGIN_S):
-                outcome = await account.broker.submit(staged, timeout_s=timeout_s)
+                return await self._account.broker.submit(staged, timeout_s=timeout_s)
         except TimeoutError:
-            outcome = Unknown(code="TIMEOUT", message=f"no answer within {timeout_s} s")
-        await self.outcome(staged.order, outcome)
+            return Unknown(code="TIMEOUT", message=f"no answer within {timeout_s} s")
 
-    async def outcome(self, order: Order, outcome: SubmitOutcome) -> None:
-        """Record what the broker's answer, or its silence, means."""
-        account = self._account
+    # ------------------------------------------------------------------------------------------------------ outcomes
+
+    async def outcome(self, order: Order, outcome: SubmitOutcome) -> float | None:
+        """Record what the broker's answer, or its silence, means. Returns a pause when it is to be sent again."""
         match outcome:
             case Acked():
-                raw = account.raw(outcome.view.broker_order_id, "submit_reply", outcome.raw)
+                raw = self._account.raw(outcome.view.broker_order_id, "submit_reply", outcome.raw)
                 await self._router.view(outcome.view, REPLY, raw)
                 await self._check_adopted(order, outcome)
-            case Refused(is_duplicate_id=True):
-                await self._duplicate(order, outcome)
             case Refused():
-                raw = account.raw("", f"submit_refusal:{order.order_id}", outcome.raw)
-                fact = RefusedFact(at=account.clock.now(), source=REPLY, code=outcome.code, message=outcome.message)
-                await account.take_with_legs(order, fact, raw)
+                await self._refused(order, outcome)
             case NotSent():
-                await self._not_sent(order, outcome)
+                return await self._not_sent(order, outcome)
             case Unknown():
                 await self._lost(order, outcome.code, outcome.message, outcome.raw)
+        return None
 
     async def _check_adopted(self, order: Order, outcome: Acked) -> None:
         """A yes that is not about this order proves nothing about it."""
@@ -201,33 +203,39 @@ class Sender:
         if after.is_open and not after.links:
             self._resolver.start(after)
 
-    async def _duplicate(self, order: Order, outcome: Refused) -> None:
-        """The client id is taken: by an earlier send of this order, or by somebody else's."""
-        account = self._account
-        found = await account.broker.find(order.intent.client_order_id, timeout_s=account.policy.submit_timeout_s)
+    async def _refused(self, order: Order, outcome: Refused) -> None:
+        """A no is final for a first send. A taken id, or a no to a resend, may be about an order that is there."""
+        if not outcome.is_duplicate_id and order.attempts <= 1:
+            await self._reject(order, outcome, outcome.code, outcome.message)
+            return
+        found = await self._account.broker.find(
+            order.intent.client_order_id, timeout_s=self._account.policy.submit_timeout_s
+        )
         if isinstance(found, Found) and mismatch(order, found.view) is not None:
             message = f"{outcome.message}: another order at the broker has this client id"
-            fact = RefusedFact(at=account.clock.now(), source=REPLY, code="DUPLICATE_CLIENT_ORDER_ID", message=message)
-            await account.take_with_legs(order, fact, account.raw("", "submit_refusal", outcome.raw))
+            await self._reject(order, outcome, "DUPLICATE_CLIENT_ORDER_ID", message)
         elif isinstance(found, Found):
-            raw = account.raw(found.view.broker_order_id, "lookup", found.raw)
+            raw = self._account.raw(found.view.broker_order_id, "lookup", found.raw)
             await self._router.view(found.view, REPLY, raw)
+        elif isinstance(found, Absent) and not outcome.is_duplicate_id:
+            await self._reject(order, outcome, outcome.code, outcome.message)
         else:
             await self._lost(order, outcome.code, outcome.message, outcome.raw)
 
-    async def _not_sent(self, order: Order, outcome: NotSent) -> None:
+    async def _reject(self, order: Order, outcome: Refused, code: str, message: str) -> None:
+        raw = self._account.raw("", f"submit_refusal:{order.order_id}", outcome.raw)
+        fact = RefusedFact(at=self._account.clock.now(), source=REPLY, code=code, message=message)
+        await self._account.take_with_legs(order, fact, raw)
+
+    async def _not_sent(self, order: Order, outcome: NotSent) -> float | None:
         """Provably not at the broker: the same id again after a pause, while it is young enough."""
         account = self._account
         fact = NotSentFact(at=account.clock.now(), source=ENGINE, code=outcome.code, message=outcome.message)
         after = await account.take_with_legs(order, fact)
+        if not after.is_open or after.links:
+            return None
         pause_s = NOT_SENT_PAUSES_S[min(after.attempts, len(NOT_SENT_PAUSES_S)) - 1]
-        if account.is_too_old(order, ahead_s=pause_s):
-            gave_up = GaveUp(at=account.clock.now(), source=ENGINE, code="NOT_SENT", message=outcome.message)
-            await account.take_with_legs(after, gave_up)
-            return
-        if account.is_stopping:
-            return
-        await account.pause(pause_s)
-        current = account.blotter.get(order.order_id)
-        if current is not None and current.is_open and not current.links and not account.is_stopping:
-            await self._hand_over(current)
+        if account.is_too_old(after, ahead_s=pause_s):
+            await self._give_up(after, "NOT_SENT", outcome.message)
+            return None
+        return pause_s

@@ -32,6 +32,7 @@ from orderd.core.verdicts import Apply
 from orderd.engine.account import ENGINE, Account
 from orderd.engine.errors import EngineError, Kind
 from orderd.engine.sender import Sender
+from orderd.engine.turns import Turn, turn_of
 from orderd.ports import Append, KeyTakenError
 from orderd.risk.gate import review
 from orderd.risk.limits import Exposure, TradingState
@@ -94,7 +95,7 @@ class Submitter:
         account = self._account
         if account.is_stopping:
             raise EngineError(Kind.UNAVAILABLE, "DRAINING", "the server is shutting down", retry_after_s=5)
-        if not account.is_recovered:
+        if not account.is_recovered and not account.halt_reason:
             text = f"account {account.account_id} has not been reconciled with its broker yet"
             meta = {"account_id": account.account_id}
             raise EngineError(Kind.UNAVAILABLE, "ACCOUNT_RECOVERING", text, metadata=meta, retry_after_s=1)
@@ -130,16 +131,21 @@ class Submitter:
 
     async def _write(self, intent: OrderIntent) -> tuple[Order, bool]:
         """Check, reserve and hand to the writer without an await in between; wait for the commit outside."""
-        symbol = intent.symbol
         verdict = self.judge(intent)
-        is_claimed = isinstance(verdict, Approved) and self._sender.claim(symbol)
-        appends = self._appends(intent, verdict, goes_out_now=is_claimed)
-        loop = asyncio.get_running_loop()
-        durable: asyncio.Future[Order] = loop.create_future()
+        orders = self._with_legs(intent)
+        turn = turn_of(orders[0])
+        claimed = turn if isinstance(verdict, Approved) and self._sender.claim(turn) else None
+        commit: asyncio.Future[tuple[Recorded, ...]] | None = None
+        try:
+            appends = [self._append(order, verdict, goes_out_now=claimed is not None) for order in orders]
+            commit = asyncio.ensure_future(self._account.journal.append(appends))
+        finally:
+            if commit is None and claimed is not None:
+                self._sender.give_back(claimed)
+        durable: asyncio.Future[Order] = asyncio.get_running_loop().create_future()
         durable.add_done_callback(_retrieved)
         self._in_flight[intent.client_order_id] = (intent, durable)
-        commit = asyncio.ensure_future(self._account.journal.append(appends))
-        commit.add_done_callback(lambda done: self._written(intent, done, durable, is_claimed=is_claimed))
+        commit.add_done_callback(lambda done: self._written(intent, done, durable, claimed))
         try:
             return await asyncio.shield(durable), False
         except KeyTakenError:
@@ -153,15 +159,14 @@ class Submitter:
         intent: OrderIntent,
         commit: "asyncio.Future[tuple[Recorded, ...]]",
         durable: "asyncio.Future[Order]",
-        *,
-        is_claimed: bool,
+        claimed: Turn | None,
     ) -> None:
         """After the commit, whoever is still waiting: tell the blotter, then the worker, then the callers."""
         self._in_flight.pop(intent.client_order_id, None)
         failure = asyncio.CancelledError() if commit.cancelled() else commit.exception()
         if failure is not None:
-            if is_claimed:
-                self._sender.release(intent.symbol)
+            if claimed is not None:
+                self._sender.give_back(claimed)
             if not durable.done():
                 durable.set_exception(failure)
             return
@@ -170,16 +175,12 @@ class Submitter:
         account.born_ns[parent.order.order_id] = account.clock.monotonic_ns()
         for recorded in (*legs, parent):
             account.blotter.apply(recorded.order)
-        if is_claimed:
+        if claimed is not None:
             self._sender.send_claimed(parent, tuple(legs))
         elif parent.order.state is OrderState.CREATED:
             self._sender.enqueue(parent.order)
         if not durable.done():
             durable.set_result(parent.order)
-
-    def _appends(self, intent: OrderIntent, verdict: Approved | Denied, *, goes_out_now: bool) -> list[Append]:
-        orders = self._with_legs(intent)
-        return [self._append(order, verdict, goes_out_now=goes_out_now) for order in orders]
 
     def _append(self, order: Order, verdict: Approved | Denied, *, goes_out_now: bool) -> Append:
         first = create(order, source=EventSource.CLIENT)

@@ -10,13 +10,16 @@ from orderd.core.facts import View
 from orderd.core.order import ENDED, Order, OrderState, Phase
 from orderd.core.verdicts import Verdict
 from orderd.engine.account import Account
-from orderd.engine.amend import Amender
 from orderd.engine.api import PairedOrder
+from orderd.engine.cancels import Canceller
 from orderd.engine.discrepancies import Discrepancies
 from orderd.engine.errors import EngineError, Kind
 from orderd.engine.followup import FollowUp
+from orderd.engine.legs import Legs
 from orderd.engine.listener import Listener
+from orderd.engine.reader import Reader
 from orderd.engine.reconciler import Reconciler
+from orderd.engine.replaces import Replacer
 from orderd.engine.resolver import Resolver
 from orderd.engine.router import Router
 from orderd.engine.sender import Sender
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("orderd.workers")
 
 RECENT = timedelta(days=1)
+STALE_SWEEP_S = 5.0
 DRAIN_CAP_S = 10.0
 
 
@@ -40,13 +44,17 @@ class Workers:
         self.account = account
         self.router = Router(account)
         self.discrepancies = Discrepancies(account)
-        self.resolver = Resolver(account, self.router)
-        self.sender = Sender(account, self.router, self.resolver)
-        self.amender = Amender(account, self.router, self.discrepancies)
+        self.reader = Reader(account, self.router)
+        self.resolver = Resolver(account, self.reader)
+        self.sender = Sender(account, self.router, self.reader, self.resolver)
+        self.canceller = Canceller(account, self.reader, self.discrepancies)
+        self.replacer = Replacer(account, self.router, self.reader, self.discrepancies)
+        self.legs = Legs(account, self.reader)
+        account.watch = self.watch
         self.submitter = Submitter(account, self.sender, min_free_bytes=min_free_bytes)
         self.listener = Listener(account, self.router)
-        self.reconciler = Reconciler(account, self.router, self.resolver, self.amender, self.discrepancies)
-        self._follow_up = FollowUp(account, self.router, self.amender, self.discrepancies)
+        self.reconciler = Reconciler(account, self.router, self.reader, self.resolver, self.discrepancies)
+        self._follow_up = FollowUp(account, self.router, self.reader, self.discrepancies)
         self._running: list[asyncio.Task[None]] = []
 
     def aftermath(self, order: Order, verdict: Verdict) -> None:
@@ -57,7 +65,9 @@ class Workers:
         """See each committed change of the account's orders."""
         if not order.is_open or order.links:
             self.account.born_ns.pop(order.order_id, None)
-        self.amender.watch(order)
+        self.replacer.watch(order)
+        self.canceller.watch(order)
+        self.legs.watch(order)
 
     async def start(self) -> None:
         """Take up what the last process left, then listen and reconcile. Returns at once."""
@@ -71,12 +81,19 @@ class Workers:
         ]
 
     async def _when_recovered(self) -> None:
-        """After the first reconciliation: flags go on being worked on, unsent orders get in line, oldest first."""
-        await self.account.resumed.wait()
+        """After the first reconciliation: flags go on being worked on, unsent orders get in line, oldest first.
+
+        From then on, what waits too long in line is given up.
+        """
+        await self.account.recovered.wait()
+        self.legs.sweep()
         for order in self.account.blotter.open(self.account.account_id):
-            self.amender.watch(order)
+            self.watch(order)
             if order.state is OrderState.CREATED and not order.links and order.parent_order_id is None:
                 self.sender.enqueue(order)
+        while not self.account.is_stopping:
+            await self.account.pause(STALE_SWEEP_S)
+            await self.sender.give_up_stale()
 
     async def drain(self) -> None:
         """Wait for what is in flight, then stop listening and reconciling."""
@@ -85,17 +102,21 @@ class Workers:
             task.cancel()
 
     async def resume(self, reason: str) -> None:
-        """An operator lets a halted account go on."""
+        """An operator lets a halted account, or its blocked symbols, go on.
+
+        The account number seen last is the right one from now on; orders that have vanished are ended; an unplaced
+        order whose client id another broker order has is given up.
+        """
         account = self.account
-        if not account.halt_reason:
+        if not account.halt_reason and not account.blocked_symbols:
             subject = ("orderd.Account", account.account_id)
             raise EngineError(
                 Kind.FAILED_PRECONDITION, "ACCOUNT_NOT_HALTED", "the account is not halted", subject=subject
             )
         log.warning("account_resumed", account_id=account.account_id, halted_by=account.halt_reason, reason=reason)
-        await self.discrepancies.close_halting(reason)
+        await self.reconciler.accept(await self.discrepancies.close_halting(reason), reason)
         account.halt_reason = ""
-        account.resumed.set()
+        account.reconcile_wanted.set()
         self.sender.pump()
 
     def gauges(self) -> Sequence[tuple[str, float]]:

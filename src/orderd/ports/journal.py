@@ -63,6 +63,10 @@ class JournalError(Exception):
     """The journal failed: whether the last commit happened is unknown. The process ends and recovers."""
 
 
+class JournalBusyError(JournalError):
+    """A read could not be served in time because too many were asked for; nothing is wrong with the store."""
+
+
 class OrderFilter(Value, frozen=True, kw_only=True):
     """Which orders: AND between fields, OR inside one, empty = all."""
 
