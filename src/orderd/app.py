@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 
 import orjson
 import structlog
@@ -120,24 +121,39 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ends.on_signal, number)
+    loop.set_exception_handler(lambda _, context: _unhandled(context, ends))
     watchdog = Watchdog()
     clock, ids = SystemClock(), SystemIds()
     journal = await _open(settings, clock, ids, ends)
+    refused: BaseExceptionGroup[CannotStartError] | None = None
     try:
         await _serve_on(journal, settings, clock, ids, ends, on_ready)
     except* _Done:
         pass
+    except* CannotStartError as errors:
+        refused = errors
     except* (JournalError, SameAccountError) as errors:
         ends.fail(errors.exceptions[0])
     finally:
         watchdog.stop()
         await _close(journal)
+    if refused is not None:
+        raise CannotStartError("; ".join(str(error) for error in refused.exceptions))
     if ends.failure is not None:
         log.critical("server_failed", reason=repr(ends.failure))
         sys.stderr.write(f"orderd ended: {ends.failure}\n")
         return EXIT_FAILED
     log.info("server_stopped")
     return 0
+
+
+def _unhandled(context: dict[str, Any], ends: Halt) -> None:
+    """A failed callback is a broken promise of our own code and ends the process; what a library left behind is told."""
+    error = context.get("exception")
+    if isinstance(error, Exception) and "handle" in context:
+        ends.fail(error)
+    else:
+        log.error("unhandled", message=str(context.get("message")), reason=repr(error))
 
 
 async def _open(settings: Settings, clock: Clock, ids: Ids, ends: Halt) -> SqliteJournal:

@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from orderd.core.order import Order, OrderState
 from orderd.core.turnstiles import Recorded, Staged
 from orderd.core.values import AccountId, OrderId
-from orderd.ports import Append, Discrepancy, Entry, FillFilter, JournalError, OrderFilter, Page, Row
+from orderd.ports import Append, Discrepancy, Entry, FillFilter, JournalBusyError, JournalError, OrderFilter, Page, Row
 from orderd.storage import queries, statements
 from orderd.storage.checkpoint import Checkpointer
 from orderd.storage.lock import DatabaseLock
@@ -290,8 +290,9 @@ class SqliteJournal:
         except sqlite3.Error as error:
             raise self._failed_read(error) from error
         except SQLAlchemyError as error:  # closed, or no connection in time: nothing wrong with the disk
-            why = "is closed" if self._is_closed else f"cannot be read now: {error}"
-            raise JournalError(f"the journal {why}") from error
+            if self._is_closed:
+                raise JournalError("the journal is closed") from error
+            raise JournalBusyError(f"the journal cannot be read now: {error}") from error
 
     # ------------------------------------------------------------------------------------------------- the end
 
