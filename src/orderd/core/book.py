@@ -166,21 +166,30 @@ def _place_among(order: Order, link: BrokerLink, fill: Fill) -> Placement:
         elif other.is_counted or other.aliases:
             real.append(other)
     if real:
-        return _among_real(fill, real, low, high)
+        return _among_real(order, fill, real)
     return _consume(order, fill, inferred) if inferred else New(fill=fill)
 
 
-def _among_real(fill: Fill, real: Sequence[Fill], low: Decimal, high: Decimal) -> Repeat | Overlaps:
+def _among_real(order: Order, fill: Fill, real: Sequence[Fill]) -> Repeat | Overlaps:
     """Exactly one known execution: that one, by another name. Within the known ones: told twice. Else: no sense."""
+    low, high = subtract(fill.cum_after, fill.quantity), fill.cum_after
     for other in real:
         if other.cum_after == high and other.quantity == fill.quantity:
-            return Repeat(fill=other, conflicts=other.price != fill.price, is_new_alias=bool(fill.aliases))
+            conflicts = other.price != fill.price and not _is_corrected_to(order, other, fill)
+            return Repeat(fill=other, conflicts=conflicts, is_new_alias=bool(fill.aliases))
     reached = low
     for other in sorted(real, key=lambda f: f.cum_after):
         if subtract(other.cum_after, other.quantity) > reached:
             return Overlaps(fill=other)
         reached = max(reached, other.cum_after)
     return Repeat(fill=real[0]) if reached >= high else Overlaps(fill=real[0])
+
+
+def _is_corrected_to(order: Order, other: Fill, fill: Fill) -> bool:
+    """Whether a correction made of `other` what is told now: a list shows an execution as it has become."""
+    return other.status is FillStatus.CORRECTED and any(
+        each.is_restated and (each.quantity, each.price) == (fill.quantity, fill.price) for each in order.fills
+    )
 
 
 def _consume(order: Order, fill: Fill, inferred: Sequence[Fill]) -> Consumes:
