@@ -305,6 +305,12 @@ def successor(phase: Phase, status: str = "", *, is_asked: bool = True, **change
     return told
 
 
+def by_notional(notional: str = "500") -> Order:
+    """A sent market buy for an amount of money."""
+    asked = Terms(type=OrderType.MARKET, time_in_force=TimeInForce.DAY, notional=Decimal(notional))
+    return after(SENT, start=created(intent(terms=asked)))
+
+
 def multileg(**changes: object) -> Order:
     """A sent spread of two: buy the 200 call, sell the 210 call, at a net debit of 1.25."""
     legs = (

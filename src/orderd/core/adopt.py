@@ -154,6 +154,7 @@ def _restate_successor(draft: Draft, fact: Reported) -> None:
     to_state = order.state
     if not order.is_open and order.closed_by in OURS:
         draft.find(REVIVED, order.state, view.status)
+    if order.state is OrderState.REPLACED or (not order.is_open and order.closed_by in OURS):
         to_state = draft.move(revival(order, view.phase)) or order.state
     elder = order.links[-1].broker_order_id
     draft.add(

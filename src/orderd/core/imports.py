@@ -5,8 +5,10 @@ from decimal import Decimal
 
 from orderd.core.facts import View
 from orderd.core.order import (
+    ENDED,
     AssetClass,
     BrokerLink,
+    EventSource,
     LegIntent,
     Mode,
     Order,
@@ -40,13 +42,13 @@ def external_order(  # noqa: PLR0913 - an order is known by all of these
     parent: Order | None = None,
     leg_number: int = 0,
     leg_order_ids: tuple[OrderId, ...] = (),
-    has_successor: bool = True,
 ) -> Order:
     """The order to hand to `lifecycle.imported`: no fills yet, those come as facts and end it where they must.
 
     For the legs of a MULTILEG, bracket, OCO or OTO order call it once more for each leg's view, with the `parent` that
-    was built with their `leg_order_ids`. `has_successor`: False for a replaced order whose successor is not shown.
+    was built with their `leg_order_ids`. A replaced one stays REPLACED until its successor shows up.
     """
+    state = _state(view)
     return Order(
         order_id=order_id,
         intent=OrderIntent(
@@ -60,7 +62,7 @@ def external_order(  # noqa: PLR0913 - an order is known by all of these
             legs=_legs(view),
         ),
         terms=view.terms or _NOT_TOLD,
-        state=_state(view, has_successor=has_successor),
+        state=state,
         broker=broker,
         mode=mode,
         asset_class=view.asset_class or AssetClass.US_EQUITY,
@@ -70,6 +72,8 @@ def external_order(  # noqa: PLR0913 - an order is known by all of these
         broker_status=view.status,
         submitted_time=view.submitted_time,
         expires_time=view.expires_time,
+        closed_time=view.ended_time or at if state in ENDED else None,
+        closed_by=EventSource.IMPORT if state in ENDED else None,
         is_external=True,
         broker_client_reference=view.client_order_id,
         parent_order_id=None if parent is None else parent.order_id,
@@ -90,9 +94,9 @@ def _link(view: View) -> BrokerLink:
     )
 
 
-def _state(view: View, *, has_successor: bool) -> OrderState:
+def _state(view: View) -> OrderState:
     """Ended only when no execution is to come; everything else ends when its executions were booked."""
-    if view.phase is Phase.REPLACED and not (has_successor and view.replaced_by):
+    if view.phase is Phase.REPLACED:
         return OrderState.REPLACED
     if view.phase is Phase.QUEUED:
         return OrderState.SUBMITTED

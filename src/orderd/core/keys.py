@@ -6,7 +6,7 @@ restart, or at another minute of the clock derives the same one.
 
 import base64
 import hashlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from orderd.core.order import OrderIntent
@@ -15,6 +15,7 @@ from orderd.core.values import AccountId, ClientOrderId, OrderId, canonical
 BUCKET_S = 60
 """Width of the time bucket of keys derived without a decision, in seconds of the decision's own time."""
 
+_BUCKET = timedelta(seconds=BUCKET_S)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -27,9 +28,7 @@ def _key(prefix: str, *parts: str) -> ClientOrderId:
 
 def bucket(decided_time: datetime | None) -> int:
     """floor(decided time / 60 s), 0 without one. Never the clock of the retry."""
-    return (
-        0 if decided_time is None else (decided_time - _EPOCH).days * 1440 + (decided_time - _EPOCH).seconds // BUCKET_S
-    )
+    return 0 if decided_time is None else (decided_time - _EPOCH) // _BUCKET
 
 
 def derive(intent: OrderIntent) -> ClientOrderId:

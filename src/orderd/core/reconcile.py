@@ -7,14 +7,15 @@ Rule 3: every fact of a plan is as old as its question. What the stream said mea
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
-from decimal import ROUND_HALF_EVEN
+from decimal import ROUND_HALF_EVEN, Decimal
 
 import msgspec
 
 from orderd.core.facts import Executed, Execution, Fact, Reported, View
 from orderd.core.lifecycle import decide
 from orderd.core.matching import Index, is_withheld, match
-from orderd.core.order import EventSource, Order, Phase
+from orderd.core.order import EventSource, Order, OrderState, Phase
+from orderd.core.settle import ENDS, missing
 from orderd.core.values import ROUNDED, ZERO, BrokerOrderId, OrderId, Value
 from orderd.core.verdicts import Apply, Finding, NeedKind
 
@@ -46,26 +47,39 @@ class Plan(Value, frozen=True, kw_only=True):
 
 
 class _Seen:
-    """What the lists say, sorted to the orders it is about."""
+    """What the lists say, sorted to the orders it is about. Every view is as old as the first question."""
 
-    def __init__(self, index: Index, views: Iterable[View]) -> None:
+    def __init__(self, index: Index, views: Iterable[View], asked_ns: int) -> None:
         self.index = index
+        self.asked_ns = asked_ns
         self.by_order: dict[OrderId, dict[str, View]] = {}
+        self.owners: dict[str, Order] = {}
         self.ids: set[str] = set()
         self.unmatched: dict[str, View] = {}
         for view in views:
             self._take(view, None)
+        while successors := [v for v in self.unmatched.values() if v.replaces in self.owners]:
+            for view in successors:
+                self._put(self.owners[view.replaces], self.unmatched.pop(view.broker_order_id))
 
     def _take(self, view: View, parent: Order | None) -> None:
         self.ids.add(view.broker_order_id)
+        view = msgspec.structs.replace(view, asked_ns=self.asked_ns)
         order = match(view, self.index, parent=parent)
-        if order is None:
-            named = view if parent is None else _named(view, parent)
-            self.unmatched[view.broker_order_id] = _fresher(self.unmatched.get(view.broker_order_id), named)
-            self.ids.update(leg.broker_order_id for leg in view.legs)
+        if order is not None:
+            self._put(order, view)
             return
+        named = view if parent is None else _named(view, parent)
+        self.unmatched[view.broker_order_id] = _fresher(self.unmatched.get(view.broker_order_id), named)
+        for leg in view.legs:  # they are imported with their parent, unless they were without it
+            self.ids.add(leg.broker_order_id)
+            if leg.broker_order_id in self.index.by_broker_id:
+                self._take(leg, None)
+
+    def _put(self, order: Order, view: View) -> None:
         views = self.by_order.setdefault(order.order_id, {})
         views[view.broker_order_id] = _fresher(views.get(view.broker_order_id), view)
+        self.owners[view.broker_order_id] = order
         for leg in view.legs:
             self._take(leg, order)
 
@@ -89,7 +103,7 @@ def plan(  # noqa: PLR0913 - two snapshots, and how each was taken
     `may_infer`: False when executions could not be read although the broker has them.
     """
     index = Index(orders)
-    seen = _Seen(index, (msgspec.structs.replace(v, asked_ns=asked_ns) for v in (*seen_open, *seen_since)))
+    seen = _Seen(index, (*seen_open, *seen_since), asked_ns)
     traded: dict[str, list[Execution]] = {}
     for execution in executions:
         traded.setdefault(execution.broker_order_id, []).append(execution)
@@ -143,15 +157,13 @@ class _Drafted:
 
     def _facts(self, order: Order, views: dict[str, View], traded: dict[str, list[Execution]]) -> Iterator[Fact]:
         chain = [link.broker_order_id for link in order.links]
-        ordered = sorted(views.values(), key=lambda v: _place_in(chain, v))
+        ordered = _elders_first(chain, views)
         at, source, heard = self.at, EventSource.RECONCILER, self.asked_ns
         for view in ordered:
             if view.broker_order_id not in chain:
                 yield Reported(at=at, source=source, heard_ns=heard, view=view)
         for broker_order_id in dict.fromkeys([*chain, *(v.broker_order_id for v in ordered)]):
-            for execution in sorted(
-                traded.get(broker_order_id, ()), key=lambda e: (e.cum_after is None, e.cum_after or ZERO)
-            ):
+            for execution in sorted(traded.get(broker_order_id, ()), key=_cumulative):
                 yield Executed(at=at, source=source, heard_ns=heard, execution=execution)
         for view in ordered:
             yield Reported(at=at, source=source, heard_ns=heard, view=view, may_infer=self.may_infer)
@@ -166,7 +178,9 @@ def differences(order: Order, view: View) -> Iterator[Finding]:
     is_outdated = link is not None and 0 < view.updated_ns < link.updated_ns
     if is_outdated or (view.asked_ns is not None and view.asked_ns < order.heard_ns):
         return
-    if order.is_open != (view.phase not in _ENDS):
+    is_waiting = link is not None and (missing(order, link) or view.phase is Phase.REPLACED)
+    is_full = order.state is OrderState.FILLED and not order.is_short  # "calculated" comes after "filled"
+    if order.is_open != (view.phase not in ENDS) and not is_waiting and not is_full:
         yield Finding(kind="STATE_DIFFERS", expected=order.state, observed=view.status)
     if len(order.links) > 1:
         return  # whether a successor counts from zero is not documented: nothing can be said
@@ -180,9 +194,6 @@ def differences(order: Order, view: View) -> Iterator[Finding]:
             )
 
 
-_ENDS = frozenset({Phase.FILLED, Phase.CANCELED, Phase.EXPIRED, Phase.REJECTED, Phase.REPLACED})
-
-
 def _named(leg: View, parent: Order) -> View:
     """A leg that matches none of its parent's: it keeps the parent's name, so that it is imported as a leg."""
     return msgspec.structs.replace(
@@ -194,14 +205,23 @@ def _fresher(a: View | None, b: View) -> View:
     """Of two views of one broker order: the later one, or the one that knows more."""
     if a is None:
         return b
-    return max(a, b, key=lambda v: (v.updated_ns, v.filled_quantity, v.phase in _ENDS))
+    return max(a, b, key=lambda v: (v.updated_ns, v.filled_quantity, v.phase in ENDS))
 
 
-def _place_in(chain: Sequence[str], view: View) -> tuple[int, int]:
-    """Elders first; broker orders that are not in the chain yet last, in the order they came to be."""
-    if view.broker_order_id in chain:
-        return chain.index(view.broker_order_id), 0
-    return len(chain), view.updated_ns
+def _elders_first(chain: Sequence[str], views: dict[str, View]) -> list[View]:
+    """In the order of the chain; then those that are not in it yet, each behind the one that it replaces."""
+    ordered = [views[i] for i in chain if i in views]
+    rest = [view for broker_order_id, view in views.items() if broker_order_id not in chain]
+    while rest:
+        unseen = {view.broker_order_id for view in rest}
+        eldest = next((view for view in rest if view.replaces not in unseen), rest[0])
+        rest.remove(eldest)
+        ordered.append(eldest)
+    return ordered
+
+
+def _cumulative(execution: Execution) -> tuple[bool, Decimal]:
+    return execution.cum_after is None, execution.cum_after or ZERO
 
 
 def _is_seen(order: Order, seen: _Seen) -> bool:
