@@ -175,8 +175,8 @@ def _among_real(order: Order, fill: Fill, real: Sequence[Fill]) -> Repeat | Over
     low, high = subtract(fill.cum_after, fill.quantity), fill.cum_after
     for other in real:
         if other.cum_after == high and other.quantity == fill.quantity:
-            conflicts = other.price != fill.price and not _is_corrected_to(order, other, fill)
-            return Repeat(fill=other, conflicts=conflicts, is_new_alias=bool(fill.aliases))
+            known = _corrected_to(order, other, fill) or other
+            return Repeat(fill=known, conflicts=known.price != fill.price, is_new_alias=bool(fill.aliases))
     reached = low
     for other in sorted(real, key=lambda f: f.cum_after):
         if subtract(other.cum_after, other.quantity) > reached:
@@ -185,11 +185,12 @@ def _among_real(order: Order, fill: Fill, real: Sequence[Fill]) -> Repeat | Over
     return Repeat(fill=real[0]) if reached >= high else Overlaps(fill=real[0])
 
 
-def _is_corrected_to(order: Order, other: Fill, fill: Fill) -> bool:
-    """Whether a correction made of `other` what is told now: a list shows an execution as it has become."""
-    return other.status is FillStatus.CORRECTED and any(
-        each.is_restated and (each.quantity, each.price) == (fill.quantity, fill.price) for each in order.fills
-    )
+def _corrected_to(order: Order, other: Fill, fill: Fill) -> Fill | None:
+    """What a correction made of `other`, when that is what is told now: a list shows executions as they became."""
+    if other.status is not FillStatus.CORRECTED:
+        return None
+    wanted = (fill.quantity, fill.price)
+    return next((each for each in order.fills if each.is_restated and (each.quantity, each.price) == wanted), None)
 
 
 def _consume(order: Order, fill: Fill, inferred: Sequence[Fill]) -> Consumes:

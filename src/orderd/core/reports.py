@@ -156,7 +156,7 @@ def _put(draft: Draft, link: BrokerLink, execution: Execution, fact: Word) -> No
             apply_waiting(draft, placement.added[0], fact)
         case Repeat():
             _repeat(draft, link, placement, execution, fact)
-        case Overlaps():
+        case Overlaps():  # pragma: no branch - the last of its kind
             draft.find("EXECUTION_OVERLAPS", _interval(placement.fill), f"{execution.quantity}@{execution.price}")
             draft.need(NeedKind.EXECUTIONS, link.broker_order_id)
 

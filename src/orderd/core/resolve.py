@@ -31,7 +31,7 @@ def judge_settlement(order: Order, fact: SettledByOperator) -> Verdict:
             return _unplaced(order, fact, OrderState.SUBMIT_FAILED)
         case Verdicts.RESEND:
             return _unplaced(order, fact, order.state)
-        case Verdicts.ENDED:
+        case Verdicts.ENDED:  # pragma: no branch - the last of its kind
             return _ended(order, fact)
 
 

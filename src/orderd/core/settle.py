@@ -103,12 +103,13 @@ def _live(draft: Draft, link: BrokerLink, fact: Word) -> None:
             at, source, heard = fact.at, fact.source, fact.heard_ns
             draft.add(Accepted(at=at, source=source, heard_ns=heard, broker_time=broker_time, link=link))
     elif order.is_undone:
-        move = Move.BUST_PART if order.filled_quantity else Move.BUST_WORKING
-        _restate(draft, link, fact, draft.move(move), BUSTED)
-    elif order.closed_by in OURS or order.state in {OrderState.SUBMIT_FAILED, OrderState.REJECTED}:
+        _restate(draft, link, fact, Move.BUST_PART if order.filled_quantity else Move.BUST_WORKING, BUSTED)
+    elif order.state is OrderState.FILLED:
+        pass  # its fills say so: a broker goes on to "calculated" after "filled"
+    elif order.closed_by in OURS or order.state is OrderState.REJECTED:
         draft.find(REVIVED, order.state, link.status)
-        _restate(draft, link, fact, draft.move(revival(order, link.phase)), REVIVED)
-    elif order.state is not OrderState.FILLED:
+        _restate(draft, link, fact, revival(order, link.phase), REVIVED)
+    else:
         draft.find("ENDED_BUT_LIVE", order.state, link.status)
 
 
@@ -125,19 +126,18 @@ def wants_cancel(order: Order) -> bool | None:
     return True if is_ours else None
 
 
-def _restate(draft: Draft, link: BrokerLink, fact: Word, to_state: OrderState | None, code: str) -> None:
-    if to_state is not None:
-        draft.add(
-            Restated(
-                at=fact.at,
-                source=fact.source,
-                heard_ns=fact.heard_ns,
-                link=link,
-                to_state=to_state,
-                pending_cancel=wants_cancel(draft.order),
-                reason=Reason(code=code, message=link.status, origin=fact.source),
-            )
+def _restate(draft: Draft, link: BrokerLink, fact: Word, move: Move, code: str) -> None:
+    draft.add(
+        Restated(
+            at=fact.at,
+            source=fact.source,
+            heard_ns=fact.heard_ns,
+            link=link,
+            to_state=draft.move(move) or draft.order.state,
+            pending_cancel=wants_cancel(draft.order),
+            reason=Reason(code=code, message=link.status, origin=fact.source),
         )
+    )
 
 
 def _filled(draft: Draft, link: BrokerLink, fact: Word) -> None:

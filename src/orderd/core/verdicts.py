@@ -99,13 +99,11 @@ class Draft:
 
     def carry(self, link: BrokerLink) -> bool:
         """Let the last event carry the link as the whole report leaves it. False when it is about another link."""
-        if not self.steps:
-            return False
-        last = self.steps[-1]
-        if last.event.link is None or last.event.link.broker_order_id != link.broker_order_id:
+        last = self.steps[-1].event if self.steps else None
+        if last is None or last.link is None or last.link.broker_order_id != link.broker_order_id:
             return False
         self.steps, self.order = self.steps[:-1], self.steps[-2].after if len(self.steps) > 1 else self.committed
-        self.add(msgspec.structs.replace(last.event, link=link))
+        self.add(msgspec.structs.replace(last, link=link))
         return True
 
     def move(self, move: Move) -> OrderState | None:

@@ -122,13 +122,12 @@ def _collar(intent: OrderIntent, limits: Limits) -> Iterator[Reason]:
         return
     if reference is None or reference <= 0:
         yield _no(PRICE_UNAVAILABLE, "price_collar_percent needs a reference_price")
-        return
-    for price in prices:
-        if multiply(abs(subtract(price, reference)), PERCENT) > multiply(reference, collar):
-            yield _no(
-                "PRICE_COLLAR",
-                f"{canonical(price)} is more than {canonical(collar)} % from {canonical(reference)}",
-            )
+    else:
+        yield from (
+            _no("PRICE_COLLAR", f"{canonical(price)} is more than {canonical(collar)} % from {canonical(reference)}")
+            for price in prices
+            if multiply(abs(subtract(price, reference)), PERCENT) > multiply(reference, collar)
+        )
 
 
 def _over(code: str, what: str, value: Decimal | None, limit: Decimal) -> Reason:
