@@ -214,3 +214,19 @@ async def test_a_list_whose_caller_leaves_harms_no_other(opening: Opening) -> No
         await asyncio.gather(late, return_exceptions=True)
     assert len(await journal.events_after(0, limit=400)) == 400
     assert told.errors == []
+
+
+async def test_a_listener_that_fails_ends_the_journal_and_leaves_nobody_waiting(opening: Opening) -> None:
+    told = Told()
+    journal = await opening(on_failure=told)
+    unheard: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context["exception"]))
+
+    def fail(_entries: object) -> None:
+        raise LookupError("a bug")
+
+    journal.listen(fail)
+    with pytest.raises(JournalError, match="listener"):
+        await journal.append([submitted_order()])
+    assert len(told.errors) == 1
+    assert [type(error) for error in unheard] == [LookupError]

@@ -233,3 +233,17 @@ async def test_a_name_with_odd_characters_is_the_file_it_names(tmp_path: Path) -
     assert len(await journal.events_after(0, limit=5)) == 2
     await journal.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == [odd.name, f"{odd.name}.lock"]
+
+
+async def test_no_room_for_the_tables_is_said_in_words(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connect, "WRITING", (*connect.WRITING, "PRAGMA max_page_count=5"))
+    with pytest.raises(JournalFileError, match="full"):
+        await opening()
+    monkeypatch.undo()
+    assert (await opening()).head == 0
+
+
+async def test_a_lock_file_that_cannot_be_opened_is_said_in_words(opening: Opening, database: Path) -> None:
+    database.with_name("orderd.db.lock").mkdir()
+    with pytest.raises(JournalFileError, match="lock file"):
+        await opening()

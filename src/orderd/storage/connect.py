@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import aiosqlite
+from sqlalchemy.exc import DBAPIError
 
 from orderd.storage.errors import JournalFileError, JournalUnsafeError
 
@@ -105,8 +106,8 @@ def read_only_uri(path: Path) -> str:
 
 @contextmanager
 def translated(path: Path) -> Generator[None]:
-    """Say what SQLite found wrong with a file in words of the journal."""
+    """Say what SQLite or the system found wrong with a file in words of the journal."""
     try:
         yield
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.Error, DBAPIError, OSError) as error:
         raise JournalFileError(f"{path} cannot be opened as a journal: {error}") from error

@@ -144,10 +144,20 @@ class SqliteJournal:
             return  # nobody waits any more, and nobody may be told what follows an unknown
         self._head = written.head
         if written.entries:
-            for listener in self._listeners:
-                listener(written.entries)
+            self._tell(written.entries)
         for result in written.results:
             _resolve(self._waiting.popleft(), result)
+
+    def _tell(self, entries: Sequence[Entry]) -> None:
+        """Tell the listeners. One that fails no longer knows what is in the journal, so it ends here, too."""
+        is_told = False
+        try:
+            for listener in self._listeners:
+                listener(entries)
+            is_told = True
+        finally:
+            if not is_told:
+                self.failed(RuntimeError("a listener failed"))
 
     def failed(self, error: Exception) -> None:
         """Stop for good: what was handed over is unknown, what comes is refused. Called on the loop."""

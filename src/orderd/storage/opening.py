@@ -41,7 +41,7 @@ async def open_journal(
     path = location.path_of(url)
     location.check(path)
     chosen = ThreadRunner() if runner is None else runner
-    with ExitStack() as undo:
+    with translated(path), ExitStack() as undo:
         lock = DatabaseLock.take(path)
         undo.callback(lock.free)
         await migrate(path, has_threads=chosen.has_threads)
@@ -55,11 +55,10 @@ def _opened(path: Path, clock: Clock, ids: Ids, held: tuple[Runner, DatabaseLock
     runner, lock = held
     connection = open_writer(path)
     undo.callback(connection.close)
-    with translated(path):
-        if connection.execute(statements.META).fetchone() is None:
-            connection.execute(_BEGIN_JOURNAL, (1, ids.new(), 0, microseconds(clock.now())))
-        journal_id, head = connection.execute(statements.META).fetchone()
-        accounts = frozenset(row[0] for row in connection.execute(statements.ACCOUNTS))
+    if connection.execute(statements.META).fetchone() is None:
+        connection.execute(_BEGIN_JOURNAL, (1, ids.new(), 0, microseconds(clock.now())))
+    journal_id, head = connection.execute(statements.META).fetchone()
+    accounts = frozenset(row[0] for row in connection.execute(statements.ACCOUNTS))
     points = open_reader(path)
     undo.callback(points.close)
     checkpoints = open_writer(path)
