@@ -148,7 +148,7 @@ async def serve(
 
 
 def _unhandled(context: dict[str, Any], ends: Halt) -> None:
-    """A failed callback is a broken promise of our own code and ends the process; what a library left behind is told."""
+    """A failed callback is a broken promise of our own code and ends the process; what a library left is told."""
     error = context.get("exception")
     if isinstance(error, Exception) and "handle" in context:
         ends.fail(error)

@@ -19,7 +19,7 @@ log = structlog.get_logger("orderd.discrepancies")
 
 HALTING = frozenset({"ADOPTION_MISMATCH", "SECOND_BROKER_ORDER", "MASS_DISAPPEARANCE", "ACCOUNT_CHANGED"})
 SELF_CLOSING = frozenset(
-    {"STATE_DIFFERS", "QUANTITY_DIFFERS", "AVERAGE_DIFFERS", "CANCEL_UNPROVEN", "REPLACE_UNPROVEN"}
+    {"STATE_DIFFERS", "QUANTITY_DIFFERS", "AVERAGE_DIFFERS", "CANCEL_UNPROVEN", "REPLACE_UNPROVEN", "ORDER_VANISHED"}
 )
 """Closed by the reconciler itself when they are gone. The others are an operator's to close."""
 BLOCKING = frozenset({"OVERFILL", "EXECUTION_OVERLAPS", "FILLED_SHORT", "EXECUTIONS_MISSING", "REVIVED"})

@@ -14,7 +14,7 @@ import structlog
 from orderd.core.facts import Execution, OutcomeLost, SettledByOperator, Verdicts, View
 from orderd.core.order import EventSource, Order, OrderState
 from orderd.core.reconcile import MASS, Plan, plan
-from orderd.core.values import OrderId, Value
+from orderd.core.values import BrokerOrderId, OrderId, Value
 from orderd.engine.account import ENGINE, RECONCILER, Account
 from orderd.engine.api import ReconcileProgress, ReconcileStage
 from orderd.engine.discrepancies import Discrepancies
@@ -29,6 +29,7 @@ OVERLAP = timedelta(minutes=10)
 FIRST_REACH = timedelta(days=1)
 RETRY_S = (0.5, 1.0, 2.0, 5.0, 10.0, 15.0)
 AT_ONCE = 8
+VANISHED = "ORDER_VANISHED"
 GRACE_S = 2.0
 """An order answered this recently may not be in the broker's lists yet."""
 
@@ -75,6 +76,8 @@ class Reconciler:
                 done = progress.stage is ReconcileStage.DONE
             failures = 0 if done else failures + 1
             pause_s = self._account.policy.reconcile_interval_s
+            if self._accepts_absence:
+                pause_s = GRACE_S
             if not done:
                 pause_s = min(RETRY_S[min(failures, len(RETRY_S)) - 1], pause_s)
             await self._pause(pause_s)
@@ -203,48 +206,52 @@ class Reconciler:
     async def _apply(self, seen: Snapshot) -> int | None:
         """Bring in what differs. Returns the orders imported, None when the lists are not to be believed."""
         first = self._plan(seen, self._with_named(seen))
-        if first.is_mass_disappearance and await self._have_vanished(first):
-            return None
+        reads = await self._gather(self._reader.read(broker_order_id) for broker_order_id in first.reads)
+        vanished = [i for i, outcome in zip(first.reads, reads, strict=True) if isinstance(outcome, Absent)]
+        if first.is_mass_disappearance and not self._accepts_absence:
+            if len(vanished) >= MASS:
+                await self._all_vanished(len(first.reads), len(vanished))
+                return None
+            if any(isinstance(outcome, CannotTell) for outcome in reads):
+                return None
         self._found = set()
         await self._take(first)
+        for broker_order_id in vanished:
+            await self._vanished(broker_order_id)
+        if vanished or not seen.in_flight:
+            self._accepts_absence = ""
         imported = await self._import(first, seen)
-        await self._gather(self._reader.read(broker_order_id) for broker_order_id in first.reads)
         await self._look_up(first.lookups)
         return imported
 
-    async def _have_vanished(self, planned: Plan) -> bool:
-        """Absent from a list proves nothing: each order is read by its id before anything is concluded."""
-        account = self._account
-        outcomes = await self._gather(self._reader.read(broker_order_id) for broker_order_id in planned.reads)
-        absent = sum(1 for outcome in outcomes if isinstance(outcome, Absent))
-        if absent < MASS:
-            return any(isinstance(outcome, CannotTell) for outcome in outcomes)
-        if self._accepts_absence:
-            await self._end_absent(planned, outcomes)
-            return False
+    async def _all_vanished(self, known: int, vanished: int) -> None:
+        """Each was read by its id, and the broker knows none: that is about the account, not about the orders."""
         await self._discrepancies.open_about(
             "MASS_DISAPPEARANCE",
-            account.account_id,
-            expected=f"{len(planned.reads)} open orders",
-            observed=f"{absent} of them unknown to the broker",
+            self._account.account_id,
+            expected=f"{known} open orders",
+            observed=f"{vanished} of them unknown to the broker",
         )
-        return True
 
-    async def _end_absent(self, planned: Plan, outcomes: Sequence[FindOutcome]) -> None:
-        """The operator has accepted that these orders are gone."""
-        account, reason = self._account, self._accepts_absence
-        self._accepts_absence = ""
-        for broker_order_id, outcome in zip(planned.reads, outcomes, strict=True):
-            order_id = account.blotter.by_broker_id(account.account_id, broker_order_id)
-            if order_id is not None and isinstance(outcome, Absent):
-                fact = SettledByOperator(
-                    at=account.clock.now(),
-                    source=EventSource.OPERATOR,
-                    verdict=Verdicts.ENDED,
-                    state=OrderState.CANCELED,
-                    message=reason,
-                )
-                await account.intake.take(order_id, fact)
+    async def _vanished(self, broker_order_id: BrokerOrderId) -> None:
+        """The broker does not know an order that was working there: ended only when an operator has said so."""
+        account = self._account
+        order_id = account.blotter.by_broker_id(account.account_id, broker_order_id)
+        order = account.blotter.get(order_id) if order_id is not None else None
+        if order is None or not order.is_open:
+            return
+        if not self._accepts_absence:
+            self._found.add((VANISHED, order.order_id))
+            await self._discrepancies.open(VANISHED, order, expected=order.broker_status, observed="unknown order")
+            return
+        fact = SettledByOperator(
+            at=account.clock.now(),
+            source=EventSource.OPERATOR,
+            verdict=Verdicts.ENDED,
+            state=OrderState.CANCELED,
+            message=self._accepts_absence,
+        )
+        await account.take(order, fact)
 
     async def accept(self, closed: Sequence[Discrepancy], reason: str) -> None:
         """An operator has seen these records and lets the account go on."""
@@ -253,6 +260,7 @@ class Reconciler:
             match record.kind:
                 case "ACCOUNT_CHANGED" if account.number:
                     await account.journal.set_mark(f"account_number:{account.account_id}", account.number)
+                    self._accepts_absence = reason or "accepted by the operator"
                 case "MASS_DISAPPEARANCE":
                     self._accepts_absence = reason or "accepted by the operator"
                 case "ADOPTION_MISMATCH":
