@@ -243,7 +243,7 @@ class OrderEngine:
             account_id=account_id,
             broker=account.broker.name,
             mode=account.policy.mode,
-            is_recovering=not account.is_recovered,
+            is_recovering=not account.is_recovered and not account.halt_reason,
             halt_reason=account.halt_reason,
             stream_connected=account.stream_connected,
             stream_changed_time=account.stream_changed_time,
