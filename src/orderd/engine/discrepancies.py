@@ -35,10 +35,14 @@ class Discrepancies:
     async def load(self) -> None:
         """Take up the records that were open when the last process ended."""
         for record in await self._account.journal.open_discrepancies(self._account.account_id):
-            if record.symbol and record.kind in BLOCKING:
-                self._account.blocked_symbols.add(record.symbol)
-            if record.kind in HALTING:
-                self._halt(record.kind, record.observed)
+            self.act(record.kind, record.symbol, record.observed)
+
+    def stop(self, kind: str, symbol: str, observed: str) -> None:
+        """Stop at once what such a difference stops: the symbol, or the account. The record follows."""
+        if symbol and kind in BLOCKING:
+            self._account.blocked_symbols.add(symbol)
+        if kind in HALTING:
+            self._halt(kind, observed)
 
     async def found(self, order: Order, finding: Finding) -> None:
         """Open the record of a finding."""
@@ -56,6 +60,7 @@ class Discrepancies:
     ) -> None:
         """Open a record about anything of the account, once."""
         account = self._account
+        self.stop(kind, symbol, observed)
         record = Discrepancy(
             discrepancy_id=account.ids.new(),
             account_id=account.account_id,
@@ -77,10 +82,6 @@ class Discrepancies:
                 expected=expected,
                 observed=observed,
             )
-        if symbol and kind in BLOCKING:
-            account.blocked_symbols.add(symbol)
-        if kind in HALTING:
-            self._halt(kind, observed)
 
     def _halt(self, kind: str, observed: str) -> None:
         self._account.halt_reason = f"{kind}: {observed}"

@@ -35,6 +35,7 @@ class FollowUp:
         """Start what the verdict asks for."""
         tasks = self._account.tasks
         for finding in verdict.findings:
+            self._discrepancies.stop(finding.kind, order.intent.symbol, finding.observed)
             tasks.start(self._discrepancies.found(order, finding), f"finding:{order.order_id}")
         if self._account.is_stopping:
             return
