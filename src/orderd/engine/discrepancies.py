@@ -35,7 +35,7 @@ class Discrepancies:
     async def load(self) -> None:
         """Take up the records that were open when the last process ended."""
         for record in await self._account.journal.open_discrepancies(self._account.account_id):
-            self.act(record.kind, record.symbol, record.observed)
+            self.stop(record.kind, record.symbol, record.observed)
 
     def stop(self, kind: str, symbol: str, observed: str) -> None:
         """Stop at once what such a difference stops: the symbol, or the account. The record follows."""
