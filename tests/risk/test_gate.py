@@ -227,7 +227,7 @@ def test_the_judged_order_counts_too(open_orders: int, code: str) -> None:
     assert verdict(intent(), Limits(max_open_orders=2), open_orders=open_orders) == code
 
 
-# --------------------------------------------------------------------------------------------------- which is told first
+# -------------------------------------------------------------------------------------------------- which is told first
 
 
 def test_the_first_no_is_told() -> None:
