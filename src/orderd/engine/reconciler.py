@@ -62,7 +62,8 @@ class Reconciler:
         self._resolver = resolver
         self._reader = reader
         self._discrepancies = discrepancies
-        self._lock = asyncio.Lock()
+        self.lock = asyncio.Lock()
+        """Held by a run: nothing else is compared or accepted meanwhile."""
         self._found: set[tuple[str, str]] = set()
         self._accepts_absence = ""
 
@@ -97,7 +98,7 @@ class Reconciler:
     async def reconcile(self) -> AsyncIterator[ReconcileProgress]:
         """One full run, told as it goes. Runs of one account never overlap."""
         account = self._account
-        async with self._lock:
+        async with self.lock:
             yield self._progress(ReconcileStage.STARTED)
             try:
                 await self._check_account()

@@ -95,9 +95,12 @@ class Workers:
             await self.account.pause(STALE_SWEEP_S)
             await self.sender.give_up_stale()
 
-    async def drain(self) -> None:
-        """Wait for what is in flight, then stop listening and reconciling."""
+    async def settle(self) -> None:
+        """Wait for what is in flight to be answered and recorded."""
         await self.sender.drained(min(self.account.policy.submit_timeout_s, DRAIN_CAP_S))
+
+    def stop(self) -> None:
+        """Stop listening and reconciling."""
         for task in self._running:
             task.cancel()
 
@@ -114,8 +117,9 @@ class Workers:
                 Kind.FAILED_PRECONDITION, "ACCOUNT_NOT_HALTED", "the account is not halted", subject=subject
             )
         log.warning("account_resumed", account_id=account.account_id, halted_by=account.halt_reason, reason=reason)
-        await self.reconciler.accept(await self.discrepancies.close_halting(reason), reason)
-        account.halt_reason = ""
+        async with self.reconciler.lock:  # a run under way would find again what is being closed
+            await self.reconciler.accept(await self.discrepancies.close_halting(reason), reason)
+            account.halt_reason = ""
         account.reconcile_wanted.set()
         self.sender.pump()
 
