@@ -231,6 +231,7 @@ async def _drain(engine: OrderEngine, server: GrpcServer, workers: list[Workers]
             server.refuse_submits()
             await engine.drain()
             await server.stop()
+            engine.stop()
             for of_account in workers:
                 await of_account.account.broker.close()
     except TimeoutError:

@@ -283,7 +283,12 @@ class OrderEngine:
         self._is_draining = True
         for workers in self._workers.values():
             workers.account.stopping.set()
-        await asyncio.gather(*(workers.drain() for workers in self._workers.values()))
+        await asyncio.gather(*(workers.settle() for workers in self._workers.values()))
+
+    def stop(self) -> None:
+        """Stop listening and reconciling: the last step before the journal is closed."""
+        for workers in self._workers.values():
+            workers.stop()
 
 
 def not_found(reason: str, kind: str, name: str) -> EngineError:
