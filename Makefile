@@ -75,9 +75,8 @@ check-generated: $(VENV)
 	$(BIN)/python scripts/generate.py --check
 
 # One script for each page that is written from code.
-check-docs: $(VENV) $(addprefix run-,$(wildcard scripts/check_docs*.py))
-run-%: $(VENV)
-	$(BIN)/python $*
+check-docs: $(VENV)
+	@for page in scripts/check_docs*.py; do echo "$(BIN)/python $$page"; $(BIN)/python $$page; done
 
 # --- what is written by machines -----------------------------------------------------------------
 # The contract as it was last released. In the tree, so that a fresh or shallow clone can compare.

@@ -5,6 +5,7 @@ point read, then the unique index as the net.
 """
 
 import asyncio
+from collections.abc import Sequence
 from decimal import Decimal
 
 import msgspec
@@ -135,13 +136,7 @@ class Submitter:
         orders = self._with_legs(intent)
         turn = turn_of(orders[0])
         claimed = turn if isinstance(verdict, Approved) and self._sender.claim(turn) else None
-        commit: asyncio.Future[tuple[Recorded, ...]] | None = None
-        try:
-            appends = [self._append(order, verdict, goes_out_now=claimed is not None) for order in orders]
-            commit = asyncio.ensure_future(self._account.journal.append(appends))
-        finally:
-            if commit is None and claimed is not None:
-                self._sender.give_back(claimed)
+        commit = self._hand_over(orders, verdict, claimed)
         durable: asyncio.Future[Order] = asyncio.get_running_loop().create_future()
         durable.add_done_callback(_retrieved)
         self._in_flight[intent.client_order_id] = (intent, durable)
@@ -153,6 +148,20 @@ class Submitter:
             if existing is None:
                 raise
             return self._replay(existing, intent), True
+
+    def _hand_over(
+        self, orders: Sequence[Order], verdict: Approved | Denied, claimed: Turn | None
+    ) -> "asyncio.Future[tuple[Recorded, ...]]":
+        """Hand the orders to the writer; a claimed turn is given back when even that fails."""
+        is_handed_over = False
+        try:
+            appends = [self._append(order, verdict, goes_out_now=claimed is not None) for order in orders]
+            commit = asyncio.ensure_future(self._account.journal.append(appends))
+            is_handed_over = True
+        finally:
+            if claimed is not None and not is_handed_over:
+                self._sender.give_back(claimed)
+        return commit
 
     def _written(
         self,
