@@ -61,7 +61,7 @@ def counted(order: Order, link: BrokerLink) -> list[Fill]:
 
 def booked_quantity(order: Order, link: BrokerLink) -> Decimal:
     """Sum of the counted fills of this broker order."""
-    if len(order.links) == 1:
+    if len(order.links) == 1 or order.is_parent_of_legs:
         return order.filled_quantity
     return total(fill.quantity for fill in counted(order, link))
 
@@ -105,19 +105,23 @@ def place(order: Order, link: BrokerLink, execution: Execution, at: datetime, so
     return placement
 
 
-def known_as(order: Order, execution_id: str) -> list[Fill]:
+def known_as(order: Order, execution_id: str | None) -> list[Fill]:
     """The fills that go by this id, those that count first."""
-    return sorted((f for f in order.fills if execution_id in f.aliases), key=lambda f: not f.is_counted)
+    known = [f for f in order.fills if execution_id in f.aliases]
+    if len(known) > 1:
+        known.sort(key=lambda f: not f.is_counted)
+    return known
 
 
 def _by_alias(order: Order, link: BrokerLink, execution: Execution, at: datetime) -> Repeat | None:
     """The repeat of a fill that has this id: its own, or one it was given within its bust epoch."""
-    if execution.execution_id is None:
+    named = known_as(order, execution.execution_id)
+    if not named:
         return None
     epoch = link.epoch_of(execution.occurred_time or at)
     known = [
         fill
-        for fill in known_as(order, execution.execution_id)
+        for fill in named
         if fill.broker_order_id == link.broker_order_id
         and (fill.execution_id == execution.execution_id or _epoch(link, fill) == epoch)
     ]
@@ -137,7 +141,7 @@ def _assumed_cum(order: Order, link: BrokerLink, execution: Execution) -> Decima
     inferred = [f for f in counted(order, link) if f.status is FillStatus.INFERRED]
     if inferred:
         first = min(inferred, key=lambda f: f.cum_after)
-        return add(subtract(first.cum_after, first.quantity), execution.quantity)
+        return add(first.cum_before, execution.quantity)
     cum = add(booked_quantity(order, link), execution.quantity)
     return cum if not link.reported_quantity or cum <= link.reported_quantity else None
 
@@ -152,19 +156,14 @@ def _epoch(link: BrokerLink, fill: Fill) -> int:
 
 def _place_among(order: Order, link: BrokerLink, fill: Fill) -> Placement:
     """Busted and corrected fills keep their interval (the broker counted them then); consumed inferred ones do not."""
+    low = fill.cum_before
+    beyond = [f for f in order.fills if f.cum_after > low and f.broker_order_id == link.broker_order_id]
+    if not beyond:
+        return New(fill=fill)
     epoch = _epoch(link, fill)
-    low, high = subtract(fill.cum_after, fill.quantity), fill.cum_after
-    real: list[Fill] = []
-    inferred: list[Fill] = []
-    for other in order.fills:
-        if other.broker_order_id != link.broker_order_id or other.is_restated or _epoch(link, other) != epoch:
-            continue
-        if other.cum_after <= low or subtract(other.cum_after, other.quantity) >= high:
-            continue
-        if other.status is FillStatus.INFERRED:
-            inferred.append(other)
-        elif other.is_counted or other.aliases:
-            real.append(other)
+    met = [f for f in beyond if f.cum_before < fill.cum_after and not f.is_restated and _epoch(link, f) == epoch]
+    inferred = [f for f in met if f.status is FillStatus.INFERRED]
+    real = [f for f in met if f.aliases or (f.is_counted and f not in inferred)]
     if real:
         return _among_real(order, fill, real)
     return _consume(order, fill, inferred) if inferred else New(fill=fill)
@@ -172,17 +171,16 @@ def _place_among(order: Order, link: BrokerLink, fill: Fill) -> Placement:
 
 def _among_real(order: Order, fill: Fill, real: Sequence[Fill]) -> Repeat | Overlaps:
     """Exactly one known execution: that one, by another name. Within the known ones: told twice. Else: no sense."""
-    low, high = subtract(fill.cum_after, fill.quantity), fill.cum_after
     for other in real:
-        if other.cum_after == high and other.quantity == fill.quantity:
+        if other.cum_after == fill.cum_after and other.quantity == fill.quantity:
             known = _corrected_to(order, other, fill) or other
             return Repeat(fill=known, conflicts=known.price != fill.price, is_new_alias=bool(fill.aliases))
-    reached = low
+    reached = fill.cum_before
     for other in sorted(real, key=lambda f: f.cum_after):
-        if subtract(other.cum_after, other.quantity) > reached:
+        if other.cum_before > reached:
             return Overlaps(fill=other)
         reached = max(reached, other.cum_after)
-    return Repeat(fill=real[0]) if reached >= high else Overlaps(fill=real[0])
+    return Repeat(fill=real[0]) if reached >= fill.cum_after else Overlaps(fill=real[0])
 
 
 def _corrected_to(order: Order, other: Fill, fill: Fill) -> Fill | None:
@@ -195,11 +193,11 @@ def _corrected_to(order: Order, other: Fill, fill: Fill) -> Fill | None:
 
 def _consume(order: Order, fill: Fill, inferred: Sequence[Fill]) -> Consumes:
     """The parts of the inferred fills that `fill` does not cover stay inferred, with the rest of their value."""
-    low, high = subtract(fill.cum_after, fill.quantity), fill.cum_after
+    low, high = fill.cum_before, fill.cum_after
     left: list[tuple[Decimal, Decimal, Fill]] = []
     quantity, value = ZERO, ZERO
     for other in inferred:
-        other_low = subtract(other.cum_after, other.quantity)
+        other_low = other.cum_before
         quantity = add(quantity, other.quantity)
         value = add(value, multiply(other.quantity, other.price))
         if other_low < low:
@@ -253,7 +251,7 @@ def _holes(booked: Iterable[Fill], until: Decimal) -> list[tuple[Decimal, Decima
     holes: list[tuple[Decimal, Decimal]] = []
     reached = ZERO
     for fill in sorted(booked, key=lambda f: f.cum_after):
-        low = subtract(fill.cum_after, fill.quantity)
+        low = fill.cum_before
         if low > reached:
             holes.append((reached, low))
         reached = max(reached, fill.cum_after)

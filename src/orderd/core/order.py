@@ -227,6 +227,11 @@ class Fill(Value, frozen=True, kw_only=True):
         return self.aliases[0] if self.aliases else ""
 
     @property
+    def cum_before(self) -> Decimal:
+        """The broker order's cumulative quantity before it."""
+        return subtract(self.cum_after, self.quantity)
+
+    @property
     def is_counted(self) -> bool:
         """Whether it is part of the order's filled quantity."""
         return self.status in COUNTED

@@ -7,7 +7,7 @@ executions were asked for), then let the broker's word move the state: but never
 import msgspec
 
 from orderd.core.adopt import bind
-from orderd.core.book import Consumes, New, Overlaps, Placement, Repeat, Undone, infer, place
+from orderd.core.book import Consumes, New, Overlaps, Repeat, Undone, infer, place
 from orderd.core.busts import apply_waiting, undo
 from orderd.core.events import FillCorrected, Filled, Restated
 from orderd.core.facts import Executed, Execution, Reported, View
@@ -105,7 +105,7 @@ def _heard(order: Order, link: BrokerLink, view: View, *, is_fresh: bool) -> Bro
         link,
         status=view.status,
         phase=view.phase,
-        updated_ns=max(link.updated_ns, view.updated_ns),
+        updated_ns=view.updated_ns if view.updated_ns > link.updated_ns else link.updated_ns,
         reported_quantity=quantity,
         reported_average=average,
     )
@@ -138,17 +138,23 @@ def _book(draft: Draft, link: BrokerLink, execution: Execution, fact: Word) -> B
     if execution.broker_order_id != link.broker_order_id:
         draft.need(NeedKind.EXECUTIONS, execution.broker_order_id)
         return link
-    before = draft.order
-    _put(draft, link, execution, fact)
-    return link if draft.order is before else draft.order.link(link.broker_order_id) or link
+    placement = place(draft.order, link, execution, fact.at, fact.source)
+    if isinstance(placement, New):
+        _fill(draft, link, placement.fill, fact)
+        if not draft.order.pending_busts:
+            return link
+        apply_waiting(draft, placement.fill, fact)
+    else:
+        _reconsider(draft, link, placement, execution, fact)
+    # A bust leaves a link of its own, in which the broker counts anew. Without any news it stays as it was told.
+    return draft.order.link(link.broker_order_id) or link if draft.steps else link
 
 
-def _put(draft: Draft, link: BrokerLink, execution: Execution, fact: Word) -> None:
-    placement: Placement = place(draft.order, link, execution, fact.at, fact.source)
+def _reconsider(
+    draft: Draft, link: BrokerLink, placement: Repeat | Undone | Consumes | Overlaps, execution: Execution, fact: Word
+) -> None:
+    """An execution that meets what is booked."""
     match placement:
-        case New():
-            _fill(draft, link, placement.fill, fact)
-            apply_waiting(draft, placement.fill, fact)
         case Undone():
             undo(draft, link, placement.fill, fact)
         case Consumes():

@@ -12,8 +12,8 @@ import msgspec
 from orderd.core.book import booked_quantity
 from orderd.core.events import Accepted, Canceled, CancelRefused, CancelRequested, Expired, Rejected, Restated
 from orderd.core.facts import Executed, Reported
-from orderd.core.order import OURS, BrokerLink, EventSource, Order, OrderState, OrderType, Phase, Terms
-from orderd.core.table import Move
+from orderd.core.order import OPEN, OURS, BrokerLink, EventSource, Order, OrderState, OrderType, Phase, Terms
+from orderd.core.table import Move, next_state
 from orderd.core.values import Reason
 from orderd.core.verdicts import Draft, NeedKind
 
@@ -22,6 +22,12 @@ REVIVED = "REVIVED"
 ENDS = frozenset({Phase.FILLED, Phase.CANCELED, Phase.EXPIRED, Phase.REJECTED, Phase.REPLACED})
 LIVE = frozenset({Phase.QUEUED, Phase.WORKING})
 _WORKING = frozenset({OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED})
+_BY_FILL = {
+    state: (part, rest)
+    for state in OPEN
+    if (part := next_state(state, Move.FILL_PART)) and (rest := next_state(state, Move.FILL_REST))
+}
+"""Two columns of the table, side by side: where a fill leads from here, of a part and of the rest."""
 Word = Reported | Executed
 
 
@@ -33,8 +39,9 @@ def state_after_fill(draft: Draft, link: BrokerLink, total: Decimal) -> OrderSta
         is_complete = total >= wanted
     else:
         is_complete = link.phase is Phase.FILLED and total >= link.reported_quantity
-    if order.is_open:
-        return draft.move(Move.FILL_REST if is_complete else Move.FILL_PART) or order.state
+    by_fill = _BY_FILL.get(order.state)
+    if by_fill is not None:
+        return by_fill[is_complete]
     if order.state in {OrderState.CANCELED, OrderState.EXPIRED} and (is_complete or order.closed_by not in OURS):
         return (draft.move(Move.LATE_FILL) if is_complete else None) or order.state
     if order.state in {OrderState.FILLED, OrderState.REPLACED, OrderState.DENIED}:
@@ -48,8 +55,6 @@ def missing(order: Order, link: BrokerLink) -> bool:
     Whether a successor's figure starts at zero or at its predecessors' total is not documented. A figure that is the
     chain's total is believed while the order lives; an end is believed once executions were asked for.
     """
-    if order.is_parent_of_legs:
-        return link.reported_quantity > order.filled_quantity
     if link.reported_quantity <= booked_quantity(order, link):
         return False
     return link.phase in ENDS or not fits_chain(order, link)

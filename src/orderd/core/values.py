@@ -27,8 +27,11 @@ EXACT = Context(prec=100, rounding=ROUND_HALF_EVEN, traps=[Inexact, InvalidOpera
 ROUNDED = Context(prec=100, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, Overflow])
 
 
-class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A value: frozen, compared by content, replaced rather than changed."""
+class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A value: frozen, compared by content, replaced rather than changed.
+
+    It cannot be part of a cycle, so the garbage collector need not look at it.
+    """
 
 
 class Reason(Value, frozen=True, kw_only=True):
