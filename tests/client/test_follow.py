@@ -148,7 +148,7 @@ async def test_what_no_reconnect_heals_is_raised(
 ) -> None:
     fake.stream(METHOD, [Refusal(code, reason, more=[NOW])])
     with pytest.raises(OrderdError) as caught:
-        async for _ in client.follow():
+        async for _ in client.follow(after_sequence=4):
             pytest.fail("delivered")
     assert (caught.value.code, caught.value.reason) == (code, reason)
 

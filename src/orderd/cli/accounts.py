@@ -45,16 +45,18 @@ async def get_account(connection: Connection, output: Output, account_id: Accoun
 class FillFilter:
     """Which fills: AND between flags, OR inside one that is repeated."""
 
-    account_id: Annotated[list[str], option("Account; repeat for more.", metavar="ID")] = field(
+    account_id: Annotated[list[str], option("Account; repeat for more.", parser=texts.name, metavar="ID")] = field(
         default_factory=list[str]
     )
-    order_id: Annotated[list[str], option("Our order id; repeat for more.", metavar="ID")] = field(
+    order_id: Annotated[list[str], option("Our order id; repeat for more.", parser=texts.name, metavar="ID")] = field(
         default_factory=list[str]
     )
-    symbol: Annotated[list[str], option("Symbol; repeat for more.", metavar="SYMBOL")] = field(
+    symbol: Annotated[list[str], option("Symbol; repeat for more.", parser=texts.symbol, metavar="SYMBOL")] = field(
         default_factory=list[str]
     )
-    trade_id: Annotated[list[str], option("Trade; repeat for more.", metavar="ID")] = field(default_factory=list[str])
+    trade_id: Annotated[list[str], option("Trade; repeat for more.", parser=texts.name, metavar="ID")] = field(
+        default_factory=list[str]
+    )
     after_time: Annotated[datetime | None, option("Recorded then or later.", parser=texts.time, metavar="TIME")] = None
     before_time: Annotated[datetime | None, option("Recorded before then.", parser=texts.time, metavar="TIME")] = None
 

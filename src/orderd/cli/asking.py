@@ -1,5 +1,6 @@
 """Before something changes: who is asked, and what is said first."""
 
+import signal
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -24,10 +25,14 @@ class Consent:
         """On a terminal: go on only after a yes. Elsewhere nobody could answer, and nothing is asked."""
         if self.yes or not sys.stdin.isatty():
             return
+        # asyncio's own handler would only note the Ctrl-C and leave the question standing.
+        loops_handler = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             is_wanted = typer.confirm(question, err=True)
         except typer.Abort:
             raise Failure(Exit.INTERRUPTED, "interrupted; nothing was sent") from None
+        finally:
+            signal.signal(signal.SIGINT, loops_handler)
         if not is_wanted:
             raise Failure(Exit.OTHER, "not confirmed; nothing was sent")
 

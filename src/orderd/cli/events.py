@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orderd.cli import texts
 from orderd.cli.connection import Connection
 from orderd.cli.exits import BY_STATUS, Exit, Failure
 from orderd.cli.flags import command, say
@@ -24,25 +25,27 @@ event = typer.Typer(no_args_is_help=True, help="Follow what happens to orders.")
 class EventFilter:
     """Which events: AND between flags, OR inside one that is repeated."""
 
-    account_id: Annotated[list[str], option("Account; repeat for more.", metavar="ID")] = field(
+    account_id: Annotated[list[str], option("Account; repeat for more.", parser=texts.name, metavar="ID")] = field(
         default_factory=list[str]
     )
-    order_id: Annotated[list[str], option("Our order id; repeat for more.", metavar="ID")] = field(
+    order_id: Annotated[list[str], option("Our order id; repeat for more.", parser=texts.name, metavar="ID")] = field(
         default_factory=list[str]
     )
-    symbol: Annotated[list[str], option("Symbol; repeat for more.", metavar="SYMBOL")] = field(
+    symbol: Annotated[list[str], option("Symbol; repeat for more.", parser=texts.symbol, metavar="SYMBOL")] = field(
         default_factory=list[str]
     )
-    strategy: Annotated[list[str], option("Strategy; repeat for more.", metavar="NAME")] = field(
+    strategy: Annotated[list[str], option("Strategy; repeat for more.", parser=texts.name, metavar="NAME")] = field(
         default_factory=list[str]
     )
-    trace_id: Annotated[list[str], option("Trace id; repeat for more.", metavar="ID")] = field(
+    trace_id: Annotated[list[str], option("Trace id; repeat for more.", parser=texts.name, metavar="ID")] = field(
         default_factory=list[str]
     )
-    decision_id: Annotated[list[str], option("Decision; repeat for more.", metavar="ID")] = field(
+    decision_id: Annotated[list[str], option("Decision; repeat for more.", parser=texts.name, metavar="ID")] = field(
         default_factory=list[str]
     )
-    trade_id: Annotated[list[str], option("Trade; repeat for more.", metavar="ID")] = field(default_factory=list[str])
+    trade_id: Annotated[list[str], option("Trade; repeat for more.", parser=texts.name, metavar="ID")] = field(
+        default_factory=list[str]
+    )
 
     def request(self) -> "StreamOrderEventsRequest":
         """The request without its position."""
@@ -69,7 +72,9 @@ class Position:
             "--after", min=0, max=2**63 - 1, metavar="SEQ", help="Begin after this sequence; 0: with the first."
         ),
     ] = None
-    journal_id: Annotated[str, option("The journal of that sequence; another one ends the command.", metavar="ID")] = ""
+    journal_id: Annotated[
+        str, option("The journal of that sequence; another one ends the command.", parser=texts.name, metavar="ID")
+    ] = ""
     snapshot: Annotated[
         bool, typer.Option("--snapshot", help="First print the matching open orders, then what happens after.")
     ] = False

@@ -36,7 +36,7 @@ MOST_IN_A_PAGE = 1000
 class OrderKey:
     """Which order: by our id, or by its idempotency key."""
 
-    order_id: Annotated[str, typer.Argument(metavar="[ORDER_ID]", help="Our id of the order.")] = ""
+    order_id: Annotated[str, typer.Argument(parser=texts.name, metavar="[ORDER_ID]", help="Our id of the order.")] = ""
     client_order_id: Annotated[
         str, option("Its idempotency key, instead of ORDER_ID.", parser=texts.key, metavar="KEY")
     ] = ""
@@ -156,17 +156,17 @@ async def get(
 class OrderFilter:
     """Which orders: AND between flags, OR inside one that is repeated."""
 
-    account_id: Annotated[list[str], option("Account; repeat for more.", metavar="ID")] = field(
+    account_id: Annotated[list[str], option("Account; repeat for more.", parser=texts.name, metavar="ID")] = field(
         default_factory=list[str]
     )
     status: Annotated[list[OrderState], option("State; repeat for more.")] = field(default_factory=list[OrderState])
     open_only: Annotated[bool, typer.Option("--open", help="Only orders that have not ended.")] = False
-    symbol: Annotated[list[str], option("Symbol; repeat for more.", metavar="SYMBOL")] = field(
+    symbol: Annotated[list[str], option("Symbol; repeat for more.", parser=texts.symbol, metavar="SYMBOL")] = field(
         default_factory=list[str]
     )
-    underlying: Annotated[list[str], option("Underlying of options; repeat for more.", metavar="SYMBOL")] = field(
-        default_factory=list[str]
-    )
+    underlying: Annotated[
+        list[str], option("Underlying of options; repeat for more.", parser=texts.symbol, metavar="SYMBOL")
+    ] = field(default_factory=list[str])
     expiry_date_from: Annotated[
         str, option("Options that expire then or later.", parser=texts.date, metavar="DATE")
     ] = ""
@@ -178,22 +178,24 @@ class OrderFilter:
     )
     side: Annotated[list[Side], option("Side; repeat for both.")] = field(default_factory=list[Side])
     role: Annotated[list[OrderRole], option("Role; repeat for more.")] = field(default_factory=list[OrderRole])
-    strategy: Annotated[list[str], option("Strategy; repeat for more.", metavar="NAME")] = field(
+    strategy: Annotated[list[str], option("Strategy; repeat for more.", parser=texts.name, metavar="NAME")] = field(
         default_factory=list[str]
     )
-    strategy_type: Annotated[list[str], option("Name of an option structure; repeat for more.", metavar="NAME")] = (
-        field(default_factory=list[str])
-    )
+    strategy_type: Annotated[
+        list[str], option("Name of an option structure; repeat for more.", parser=texts.name, metavar="NAME")
+    ] = field(default_factory=list[str])
     external: Annotated[
         bool | None, typer.Option("--external/--own", help="Only orders made outside orderd, or only orderd's own.")
     ] = None
-    trace_id: Annotated[list[str], option("Trace id; repeat for more.", metavar="ID")] = field(
+    trace_id: Annotated[list[str], option("Trace id; repeat for more.", parser=texts.name, metavar="ID")] = field(
         default_factory=list[str]
     )
-    decision_id: Annotated[list[str], option("Decision; repeat for more.", metavar="ID")] = field(
+    decision_id: Annotated[list[str], option("Decision; repeat for more.", parser=texts.name, metavar="ID")] = field(
         default_factory=list[str]
     )
-    trade_id: Annotated[list[str], option("Trade; repeat for more.", metavar="ID")] = field(default_factory=list[str])
+    trade_id: Annotated[list[str], option("Trade; repeat for more.", parser=texts.name, metavar="ID")] = field(
+        default_factory=list[str]
+    )
     created_after_time: Annotated[
         datetime | None, option("Created then or later.", parser=texts.time, metavar="TIME")
     ] = None
@@ -254,7 +256,7 @@ async def first(limit: int, items: AsyncIterator[Item]) -> AsyncIterator[Item]:
 
 @command(order)
 async def events(
-    order_id: Annotated[str, typer.Argument(help="Our id of the order.")],
+    order_id: Annotated[str, typer.Argument(parser=texts.name, metavar="ORDER_ID", help="Our id of the order.")],
     connection: Connection,
     output: Output,
     limit: Limit = 1_000_000,
@@ -291,7 +293,9 @@ async def cancel_all(  # noqa: PLR0913 - its flags
     account_id: Annotated[
         str, option("The account; needed when several are configured.", parser=texts.name, metavar="ID")
     ] = "",
-    symbol: Annotated[list[str] | None, option("Only this symbol; repeat for more.", metavar="SYMBOL")] = None,
+    symbol: Annotated[
+        list[str] | None, option("Only this symbol; repeat for more.", parser=texts.symbol, metavar="SYMBOL")
+    ] = None,
     include_protective: Annotated[
         bool, typer.Option("--include-protective", help="Also stops: positions are then without protection.")
     ] = False,

@@ -79,7 +79,12 @@ def dev(
     ] = "127.0.0.1:50051",
     http_address: Annotated[
         str,
-        typer.Option(envvar="ORDERD_HTTP_ADDRESS", metavar="HOST:PORT", help='Where metrics are served; "" is off.'),
+        typer.Option(
+            envvar="ORDERD_HTTP_ADDRESS",
+            parser=texts.address_or_off,
+            metavar="HOST:PORT",
+            help='Where metrics are served; "" is off.',
+        ),
     ] = "127.0.0.1:8051",
     log_level: Annotated[
         Level, typer.Option(envvar="ORDERD_LOG_LEVEL", case_sensitive=False, help="How much is logged on stderr.")
@@ -91,8 +96,6 @@ def dev(
 
     Prints one JSON line {"event":"ready", ...} on stdout when it serves, and what to try next on stderr.
     """
-    if http_address:
-        texts.address(http_address)
     settings = _dev_settings(
         database_url=database_url or _journal_in(data_dir),
         grpc_address=grpc_address,

@@ -28,6 +28,11 @@ def address(text: str) -> str:
     return text
 
 
+def address_or_off(text: str) -> str:
+    """HOST:PORT, or nothing."""
+    return address(text) if text else text
+
+
 def decimal(text: str) -> str:
     """A decimal of at most 38 digits, 18 after the point, without exponent; passed on as it was written."""
     digits, _, places = text.lstrip("-").partition(".")

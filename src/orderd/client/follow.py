@@ -75,6 +75,7 @@ class Follower:
         self._on_reconnect = on_reconnect
         self._give_up_after_s = give_up_after_s
         self._position: int | None = request.after_sequence if request.HasField("after_sequence") else None
+        self._is_started = False
         self._gaps = 0
         self._attempt = 0
         self._heard = time.monotonic()
@@ -175,7 +176,7 @@ class Follower:
     def _is_passing(self, ended: OrderdError) -> bool:
         """Whether the same stream may be had later: the peer or the way to it is gone, or there was no room."""
         if ended.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-            return ended.retry_after_s is not None and self._position is not None
+            return ended.retry_after_s is not None and self._is_started
         is_cut = ended.is_transport and ended.code in CUT
         return is_cut or ended.code is grpc.StatusCode.UNAVAILABLE
 
@@ -213,6 +214,7 @@ class Follower:
         if self._position is not None and message.sequence != self._position:
             self._gap(f"asked for what follows {self._position}, got a stream from {message.sequence}")
         self.journal_id = journal_id
+        self._is_started = True
         if not self._request.snapshot and self._position is None:
             self._position = message.sequence
 

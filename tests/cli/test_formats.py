@@ -1,0 +1,211 @@
+"""Every command in every format: stdout is data in that format and nothing else."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import grpc
+import pytest
+
+from oms.v1 import account_service_pb2 as accounts_pb
+from oms.v1 import broker_service_pb2 as broker_pb
+from oms.v1 import order_pb2
+from oms.v1 import order_service_pb2 as pb
+from orderd.cli.columns import TABLES, all_columns, table_columns
+from orderd.cli.render import Format
+from tests.cli.conftest import Run
+from tests.cli.tree import commands
+from tests.client.fake import (
+    Fake,
+    Refusal,
+    account,
+    events,
+    fill,
+    order,
+    snapshot_end,
+    snapshot_page,
+    started,
+    submitted,
+)
+
+SUBMIT = ["--symbol", "AAPL", "--side", "buy", "--quantity", "10", "--limit-price", "101.5"]
+LINES = {
+    ("order", "submit"): SUBMIT,
+    ("order", "preview"): SUBMIT,
+    ("order", "get"): ["order-1"],
+    ("order", "list"): [],
+    ("order", "events"): ["order-1"],
+    ("order", "cancel"): ["order-1"],
+    ("order", "cancel-all"): [],
+    ("order", "replace"): ["order-1", "--quantity", "11"],
+    ("event", "watch"): ["--limit", "2", "--after", "0"],
+    ("fill", "list"): [],
+    ("account", "list"): [],
+    ("account", "get"): [],
+    ("broker", "reconcile"): [],
+    ("broker", "orders"): [],
+    ("broker", "resume"): ["--reason", "checked"],
+    ("config", "show"): ["--origin"],
+    ("version",): [],
+}
+STAY = {("serve",), ("dev",), ("venue",)}
+COUNTS = {("event", "watch"): 2, ("order", "list"): 2, ("order", "events"): 3, ("fill", "list"): 2}
+SINGLE = {
+    ("order", "submit"), ("order", "preview"), ("order", "get"), ("order", "cancel"), ("order", "replace"),
+    ("account", "get"), ("broker", "reconcile"), ("broker", "resume"), ("version",),
+}  # fmt: skip
+STREAMS = {("event", "watch")}
+
+
+@pytest.fixture(autouse=True)
+def _answers(fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake.answer("SubmitOrder", submitted)
+    fake.answer("PreviewOrder", pb.PreviewOrderResponse(valid=True, estimated_cost="1015", broker_request='{"a":"b"}'))
+    fake.answer("GetOrder", pb.GetOrderResponse(order=order(), fills=[fill(1), fill(2)]))
+    fake.answer("ListOrders", pb.ListOrdersResponse(orders=[order(2, tags={"a": "b,c"}), order(1)]))
+    fake.answer("ListOrderEvents", pb.ListOrderEventsResponse(events=events(0, 1, 2, 3).events.events))
+    fake.answer("CancelOrder", pb.CancelOrderResponse(order=order()))
+    fake.answer("ReplaceOrder", pb.ReplaceOrderResponse(order=order()))
+    fake.answer("CancelAllOrders", pb.CancelAllOrdersResponse(results=[pb.CancelAllOrdersResult(order_id="order-1")]))
+    fake.answer("ListFills", pb.ListFillsResponse(fills=[fill(1), fill(2)]))
+    fake.answer("ListAccounts", accounts_pb.ListAccountsResponse(accounts=[account()]))
+    fake.answer("GetAccount", accounts_pb.GetAccountResponse(account=account(equity="100000.25")))
+    fake.answer("ResumeAccount", broker_pb.ResumeAccountResponse(account=account()))
+    entry = broker_pb.BrokerOrderEntry(agrees=True, order=order(), broker_order=broker_pb.BrokerOrder(quantity="10"))
+    fake.answer("ListBrokerOrders", broker_pb.ListBrokerOrdersResponse(entries=[entry]))
+    done = broker_pb.ReconcileResponse(stage=broker_pb.RECONCILE_STAGE_DONE, account_id="paper", broker_order_count=3)
+    fake.stream("Reconcile", [done])
+    fake.stream("StreamOrderEvents", [started(0), events(0, 1, 2)], [])
+    (tmp_path / "orderd.toml").write_text('[accounts.paper]\nbroker = "simulated"\n', encoding="utf-8")
+    monkeypatch.setenv("ORDERD_CONFIG", str(tmp_path / "orderd.toml"))
+
+
+def test_every_command_is_walked() -> None:
+    assert set(commands()) == {*LINES, *STAY}
+
+
+@pytest.mark.parametrize("path", LINES, ids=" ".join)
+@pytest.mark.parametrize("form", [*Format, None])
+def test_every_command_in_every_format(run: Run, path: tuple[str, ...], form: Format | None) -> None:
+    ran = run(*path, *LINES[path], *(["-o", form] if form else []))
+    assert ran.code == 0, ran.err
+    used = form or (Format.JSONL if path in STREAMS else Format.JSON)
+    count = COUNTS.get(path)
+    match used:
+        case Format.JSON if path in STREAMS:
+            assert all(isinstance(json.loads(line), dict) for line in ran.out.splitlines())
+        case Format.JSON:
+            data = json.loads(ran.out)
+            assert isinstance(data, dict if path in SINGLE else list)
+            assert data
+            assert count is None or len(data) == count
+        case Format.JSONL:
+            rows = [json.loads(line) for line in ran.out.splitlines()]
+            assert rows
+            assert all(isinstance(row, dict) for row in rows)
+            assert count is None or len(rows) == count
+        case Format.CSV:
+            header, *cells = csv.reader(io.StringIO(ran.out))
+            assert len(set(header)) == len(header)
+            assert cells
+            assert all(len(row) == len(header) for row in cells)
+            assert count is None or len(cells) == count
+        case Format.TABLE:
+            assert ran.out.strip()
+            with pytest.raises(json.JSONDecodeError):
+                json.loads(ran.out)
+
+
+@pytest.mark.parametrize("form", list(Format))
+@pytest.mark.parametrize(
+    "path", [path for path in LINES if path not in {("config", "show"), ("version",)}], ids=" ".join
+)
+def test_a_refused_call_leaves_stdout_empty(run: Run, fake: Fake, path: tuple[str, ...], form: Format) -> None:
+    refusal = Refusal(grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_DENIED", "not allowed")
+    for method in [*fake.answers]:
+        fake.answer(method, refusal)
+    for method in [*fake.streams]:
+        fake.stream(method, [refusal])
+    ran = run(*path, *LINES[path], "-o", form)
+    assert ran.code == 6
+    assert "PERMISSION_DENIED: not allowed" in ran.err
+    assert ran.out == ""
+
+
+@pytest.mark.parametrize("form", list(Format))
+def test_an_empty_list(run: Run, fake: Fake, form: Format) -> None:
+    fake.answer("ListOrders", pb.ListOrdersResponse())
+    ran = run("order", "list", "-o", form)
+    assert ran.code == 0
+    match form:
+        case Format.JSON:
+            assert json.loads(ran.out) == []
+        case Format.JSONL:
+            assert ran.out == ""
+        case Format.CSV:
+            assert ran.out.startswith("orderId,accountId,")
+            assert len(ran.out.splitlines()) == 1
+        case Format.TABLE:
+            assert "orderId" in ran.out
+
+
+def test_names_are_protojson_and_decimals_are_strings(run: Run, fake: Fake) -> None:
+    shown = order(quantity="0.000000001", sequence=2**53 + 1, filled_quantity="12345678901234567890.5")
+    fake.answer("GetOrder", pb.GetOrderResponse(order=shown))
+    found = json.loads(run("order", "get", "order-1").out)["order"]
+    assert found["quantity"] == "0.000000001"
+    assert found["filledQuantity"] == "12345678901234567890.5"
+    assert found["sequence"] == "9007199254740993"
+    assert found["limitPrice"] == "101.5"
+    assert found["status"] == "ORDER_STATUS_ACCEPTED"
+
+
+def test_a_csv_has_every_field_and_reads_back(run: Run) -> None:
+    rows = list(csv.DictReader(io.StringIO(run("order", "list", "-o", "csv").out)))
+    assert [row["orderId"] for row in rows] == ["order-2", "order-1"]
+    assert (rows[0]["side"], rows[0]["status"], rows[0]["pendingCancel"]) == ("BUY", "ACCEPTED", "false")
+    assert json.loads(rows[0]["tags"]) == {"a": "b,c"}
+    assert rows[1]["tags"] == ""
+    assert list(rows[0]) == [column.name for column in all_columns(order_pb2.Order)]
+
+
+def test_the_columns_of_tables_exist() -> None:
+    kinds = [
+        order_pb2.Order, order_pb2.OrderEvent, order_pb2.Fill, accounts_pb.Account, broker_pb.BrokerOrderEntry,
+        broker_pb.ReconcileResponse,
+    ]  # fmt: skip
+    assert {kind.DESCRIPTOR.full_name for kind in kinds} == set(TABLES)
+    for kind in kinds:
+        assert [column.name for column in table_columns(kind)] == list(TABLES[kind.DESCRIPTOR.full_name])
+
+
+def test_what_a_broker_writes_cannot_drive_the_terminal(run: Run, fake: Fake) -> None:
+    evil = order_pb2.StatusReason(code="[bold]x", message="a\x1b[2Jb\nc")
+    fake.answer("GetOrder", pb.GetOrderResponse(order=order(status_reason=evil)))
+    for form in ("table", "csv"):
+        ran = run("order", "get", "order-1", "-o", form)
+        assert "\x1b" not in ran.out
+        assert "a [2Jb c" in ran.out
+        assert "[bold]x" in ran.out
+
+
+def test_a_table_away_from_a_terminal_is_not_cut(run: Run, fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    fake.answer("ListOrders", pb.ListOrdersResponse(orders=[order(strategy="s" * 120, client_order_id="k" * 100)]))
+    ran = run("order", "list", "-o", "table")
+    assert len(ran.out.splitlines()) == 2
+    assert "s" * 120 in ran.out
+
+
+def test_a_snapshot_is_streamed_before_the_events(run: Run, fake: Fake) -> None:
+    fake.stream("StreamOrderEvents", [started(0), snapshot_page(order(1)), snapshot_end(7), events(7, 8)], [])
+    ran = run("event", "watch", "--snapshot", "--limit", "1")
+    first, second = (json.loads(line) for line in ran.out.splitlines())
+    assert (first["orderId"], "toStatus" in first) == ("order-1", False)
+    assert (second["sequence"], second["toStatus"]) == ("8", "ORDER_STATUS_PARTIALLY_FILLED")
+
+
+def test_the_format_comes_from_the_environment_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORDERD_OUTPUT", "csv")
+    assert run("account", "list").out.startswith("accountId,broker,")
