@@ -1,0 +1,121 @@
+"""A subscriber that is cut off again and again, and goes on from its sequence, has heard every byte once."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+import pytest
+
+from oms.v1 import order_pb2 as opb
+from oms.v1 import order_service_pb2 as pb
+from tests.e2e.harness import House, submit_request, trading
+from tests.e2e.raw import event_bytes, journal_bytes
+from tests.e2e.tape import METHOD
+
+SYMBOLS = ("KO", "F", "OCGN")
+"""Cheap ones: the account's money must do."""
+SIMULATED = {"sim": {"broker": "simulated", "queue_limit": 100_000}}
+
+
+class Cut:
+    """A subscriber whose connection dies after so many responses, or so many seconds."""
+
+    def __init__(self, house: House, seed: int) -> None:
+        self._house = house
+        self._random = random.Random(seed)
+        self.heard: list[bytes] = []
+        self.sequence = 0
+        self.lives = 0
+
+    async def run(self, lives: int, done: asyncio.Event) -> None:
+        """Live so often and as long as there is trading, then once more to the end."""
+        while self.lives < lives or not done.is_set():
+            self.lives += 1
+            await self._live(self._random.choice((1, 2, 5, 20)), self._random.uniform(0, 0.15))
+        head = len(journal_bytes(self._house.database))
+        while len(self.heard) < head:
+            await self._live(10_000, 1)
+
+    async def _live(self, responses: int, seconds: float) -> None:
+        async with grpc.aio.insecure_channel(self._house.address) as channel:
+            stream = channel.unary_stream(METHOD, request_serializer=pb.StreamOrderEventsRequest.SerializeToString)
+            call = stream(pb.StreamOrderEventsRequest(after_sequence=self.sequence))
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._listen(call, responses)
+            except TimeoutError:
+                call.cancel()
+
+    async def _listen(self, call: grpc.aio.UnaryStreamCall[bytes, bytes], responses: int) -> None:
+        async for data in call:
+            response = pb.StreamOrderEventsResponse.FromString(data)
+            assert response.previous_sequence == self.sequence or response.HasField("started")
+            self.heard += event_bytes(data)
+            self.sequence = response.sequence
+            responses -= 1
+            if not responses:
+                call.cancel()
+                return
+
+
+async def trade(house: House, orders: int) -> None:
+    """Buys and resting orders, a hundred a call; every tenth is cancelled."""
+    for first in range(0, orders, 100):
+        requests = [_request(n) for n in range(first, first + 100)]
+        answer = await house.orders.BatchSubmitOrders(pb.BatchSubmitOrdersRequest(requests=requests))
+        ids = [result.response.order.order_id for result in answer.results]
+        await asyncio.gather(*(_cancel(house, order_id) for order_id in ids[5::10]))
+
+
+def _request(number: int) -> pb.SubmitOrderRequest:
+    resting = {"limit_price": "0.5"} if number % 10 == 5 else {}
+    return submit_request(client_order_id=f"s-{number}", symbol=SYMBOLS[number % len(SYMBOLS)], quantity="1", **resting)
+
+
+async def _cancel(house: House, order_id: str) -> None:
+    try:
+        await house.orders.CancelOrder(pb.CancelOrderRequest(order_id=order_id, wait=pb.SUBMIT_WAIT_JOURNAL))
+    except grpc.aio.AioRpcError as error:
+        if error.code() is not grpc.StatusCode.FAILED_PRECONDITION:
+            raise
+
+
+async def cut_off(directory: Path, *, orders: int, lives: Sequence[int]) -> None:
+    """Trade while subscribers are cut off; each has heard what the journal keeps."""
+    async with trading(directory, accounts=SIMULATED) as house:
+        done = asyncio.Event()
+        subscribers = [Cut(house, seed) for seed in range(len(lives))]
+        async with asyncio.TaskGroup() as group:
+            for subscriber, times in zip(subscribers, lives, strict=True):
+                group.create_task(subscriber.run(times, done))
+            await trade(house, orders)
+            await ended(house, orders)
+            done.set()
+        kept = journal_bytes(house.database)
+        assert len(kept) > 4 * orders
+        for subscriber, times in zip(subscribers, lives, strict=True):
+            assert subscriber.lives >= times
+            assert subscriber.heard == kept
+        assert (await house.account("sim")).open_discrepancy_count == 0
+
+
+async def ended(house: House, orders: int) -> None:
+    """Wait until every order has come to its end."""
+    ends = {opb.ORDER_STATUS_FILLED, opb.ORDER_STATUS_CANCELED, opb.ORDER_STATUS_REJECTED}
+
+    def is_over() -> bool:
+        return len(house.tape.orders) == orders and all(order.status in ends for order in house.tape.orders.values())
+
+    await house.tape.until(is_over, within_s=120)
+
+
+@pytest.mark.timeout(180)
+async def test_two_hundred_cuts_while_two_thousand_orders_trade(tmp_path: Path) -> None:
+    await cut_off(tmp_path, orders=2_000, lives=[200])
+
+
+@pytest.mark.prove
+async def test_a_thousand_cuts_while_twenty_thousand_orders_trade(tmp_path: Path) -> None:
+    await cut_off(tmp_path, orders=20_000, lives=[1_000, 500, 100])
