@@ -1,9 +1,8 @@
 """A venue process and a server process that trades on it, and everything a scenario says and does to both."""
 
 import asyncio
-import json
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,8 +15,8 @@ from oms.v1 import account_service_pb2_grpc, broker_service_pb2_grpc, order_serv
 from oms.v1 import broker_service_pb2 as bpb
 from oms.v1 import order_pb2 as opb
 from oms.v1 import order_service_pb2 as pb
+from tests.e2e import processes
 from tests.e2e.control import VenueControl
-from tests.e2e.processes import SERVE, VENUE, Process
 from tests.e2e.tape import Tape
 
 T = TypeVar("T")
@@ -62,7 +61,9 @@ def submit_request(**fields: Any) -> pb.SubmitOrderRequest:  # noqa: ANN401 - an
 class House:
     """One venue, one server, one subscriber that has heard everything from the beginning."""
 
-    def __init__(self, directory: Path, venue: VenueControl, server: Process, accounts: tuple[str, ...]) -> None:
+    def __init__(
+        self, directory: Path, venue: VenueControl, server: processes.Process, accounts: tuple[str, ...]
+    ) -> None:
         self.directory = directory
         self.venue = venue
         self.server = server
@@ -146,6 +147,11 @@ class House:
         answer = await self.orders.SubmitOrder(submit_request(**fields))
         return answer.order
 
+    async def steady_submit(self, **fields: Any) -> opb.Order:  # noqa: ANN401 - any field of the request
+        """SubmitOrder, repeated with the same key as long as the server is too busy."""
+        busy = {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE}
+        return await self.steady(lambda: self.submit(**fields), busy=busy)
+
     async def get(self, order_id: str) -> opb.Order:
         """GetOrder."""
         answer = await self.orders.GetOrder(pb.GetOrderRequest(order_id=order_id))
@@ -182,14 +188,19 @@ class House:
         await self.tape.until(has_come)
         return self.tape.orders[order_id]
 
-    async def steady(self, call: Callable[[], Awaitable[T]], within_s: float = 60) -> T:
+    async def steady(
+        self,
+        call: Callable[[], Awaitable[T]],
+        within_s: float = 60,
+        busy: Container[grpc.StatusCode] = (grpc.StatusCode.UNAVAILABLE,),
+    ) -> T:
         """Repeat a call until the server has answered it, however often it dies meanwhile."""
         async with asyncio.timeout(within_s):
             while True:
                 try:
                     return await call()
                 except grpc.aio.AioRpcError as error:
-                    if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    if error.code() not in busy:
                         raise
                 await asyncio.sleep(0.02)
 
@@ -244,7 +255,7 @@ def _toml(value: object) -> str:
 async def venue_process(directory: Path, name: str = "venue", **options: object) -> AsyncIterator[Mapping[str, Any]]:
     """A venue process; yields its ready line."""
     chosen = {**VENUE_DEFAULTS, "witness_database": str(database_of(directory)), **options}
-    process = Process(VENUE, json.dumps(chosen), directory / f"{name}.log")
+    process = processes.venue(chosen, directory / f"{name}.log")
     try:
         yield await process.start()
     finally:
@@ -271,7 +282,7 @@ async def trading(
             for account_id, changes in (accounts or {"paper": {}}).items()
         }
         path = configuration(directory, chosen, settings or {})
-        server = Process(SERVE, str(path), directory / "orderd.log")
+        server = processes.server(path, directory / "orderd.log")
         house = House(directory, VenueControl(http, said["control_url"], said["rest_url"]), server, tuple(chosen))
         try:
             if is_started:

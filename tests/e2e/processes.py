@@ -5,18 +5,27 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 READY_S = 30
-SERVE = "import sys; from orderd.app import run; from orderd.config.load import load; sys.exit(run(load(sys.argv[1])))"
 VENUE = """
 import asyncio, json, sys
 from orderd.venue.options import VenueOptions
 from orderd.venue.server import run_venue
 asyncio.run(run_venue(VenueOptions(**json.loads(sys.argv[1]))))
 """
+
+
+def server(config: Path, log: Path) -> "Process":
+    """`orderd serve`."""
+    return Process(("-m", "orderd", "serve", "--config", str(config)), log)
+
+
+def venue(options: Mapping[str, object], log: Path) -> "Process":
+    """A venue with every option there is, also those that the command line does not offer (the witness)."""
+    return Process(("-c", VENUE, json.dumps(options)), log)
 
 
 class ProcessEndedError(Exception):
@@ -26,8 +35,8 @@ class ProcessEndedError(Exception):
 class Process:
     """A Python program. Its stderr goes to a file, which a failing test shows."""
 
-    def __init__(self, program: str, argument: str, log: Path) -> None:
-        self._command = (sys.executable, "-c", program, argument)
+    def __init__(self, arguments: Sequence[str], log: Path) -> None:
+        self._command = (sys.executable, *arguments)
         self.log = log
         self._running: asyncio.subprocess.Process | None = None
 

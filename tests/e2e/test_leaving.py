@@ -9,10 +9,10 @@ import grpc
 import pytest
 
 from oms.v1 import order_service_pb2 as pb
+from tests.e2e import processes
 from tests.e2e.audit import audit
 from tests.e2e.errors import details
 from tests.e2e.harness import House, state_of, submit_request, trading
-from tests.e2e.processes import SERVE, Process
 
 DRAIN_S = 20.0
 REFUSED_WITHIN_S = 2.0
@@ -121,7 +121,7 @@ async def test_a_second_server_on_the_same_journal_leaves_and_harms_nobody(tmp_p
         order = await house.submit(client_order_id="before")
         took_s = []
         for number in range(3):
-            second = Process(SERVE, str(tmp_path / "orderd.toml"), tmp_path / f"second-{number}.log")
+            second = processes.server(tmp_path / "orderd.toml", tmp_path / f"second-{number}.log")
             began = time.monotonic()
             await second.spawn()
             assert await second.ended(20) != 0
