@@ -167,6 +167,15 @@ def test_a_broker_without_client_ids_is_believed_to_have_done_what_we_asked() ->
     assert (order.terms.quantity, order.pending_replace) == (8, None)
 
 
+def test_filled_at_the_old_quantity_it_lives_on_in_a_larger_successor() -> None:
+    """The elder's last fills overtook the word of its replacement."""
+    filled = after(ACCEPTED, fill("e-1", "10"))
+    theirs = successor(Phase.WORKING, "new", is_asked=False, terms=terms(quantity=dec("11")))
+    verdict = applied(tell(filled, theirs))
+    assert (verdict.order.state, verdict.order.leaves_quantity, kinds(verdict)) == (S.PARTIALLY_FILLED, 1, [])
+    assert after(successor(Phase.WORKING, "new", is_asked=False), start=filled).state is S.FILLED
+
+
 def test_an_order_that_follows_nothing_is_never_bound() -> None:
     verdict = tell(BOUND, report(Phase.WORKING, "new", broker_order_id="b-7", replaces="b-6"))
     assert isinstance(verdict, Impossible)

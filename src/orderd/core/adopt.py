@@ -151,10 +151,12 @@ def _succeed(draft: Draft, fact: Reported, terms: Terms) -> None:
 def _restate_successor(draft: Draft, fact: Reported) -> None:
     """A person or the venue replaced it: the successor is bound with the terms it has."""
     order, view = draft.order, fact.view
+    terms = differing_terms(order.terms, view.terms) if view.terms is not None else None
     to_state = order.state
     if not order.is_open and order.closed_by in OURS:
         draft.find(REVIVED, order.state, view.status)
-    if order.state is OrderState.REPLACED or (not order.is_open and order.closed_by in OURS):
+        to_state = draft.move(revival(order, view.phase)) or order.state
+    elif order.state is OrderState.REPLACED or _is_outgrown(order, terms):
         to_state = draft.move(revival(order, view.phase)) or order.state
     elder = order.links[-1].broker_order_id
     draft.add(
@@ -164,10 +166,16 @@ def _restate_successor(draft: Draft, fact: Reported) -> None:
             heard_ns=fact.heard_ns,
             link=_link_of(view),
             to_state=to_state,
-            terms=differing_terms(order.terms, view.terms) if view.terms is not None else None,
+            terms=terms,
             pending_cancel=wants_cancel(order),
             reason=Reason(
                 code="REPLACED_AT_BROKER", message=f"{elder} became {view.broker_order_id}", origin=fact.source
             ),
         )
     )
+
+
+def _is_outgrown(order: Order, terms: Terms | None) -> bool:
+    """Filled as far as we knew, while the broker had more to do already: its elder's last fills came first."""
+    wanted = None if terms is None else terms.quantity
+    return order.state is OrderState.FILLED and wanted is not None and wanted > order.filled_quantity

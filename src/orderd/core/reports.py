@@ -39,7 +39,7 @@ def judge_report(order: Order, fact: Reported) -> Verdict:
         link = _book(draft, link, fact.execution, fact)
     if fact.may_infer and missing(draft.order, link):
         _infer(draft, link, fact)
-    settle(draft, link, fact, was=was.phase, is_fresh=is_fresh)
+    settle(draft, link, fact, is_fresh=is_fresh)
     return draft.verdict(is_stale=not is_fresh and not _is_same(was, fact.view))
 
 
@@ -55,7 +55,7 @@ def judge_execution(order: Order, fact: Executed) -> Verdict:
         link = msgspec.structs.replace(was, reported_quantity=cum, reported_average=None)
     link = _book(draft, link, fact.execution, fact)
     if draft.steps:
-        settle(draft, link, fact, was=was.phase, is_fresh=False)
+        settle(draft, link, fact, is_fresh=False)
     return draft.verdict()
 
 

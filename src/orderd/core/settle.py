@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import msgspec
 
-from orderd.core.book import booked_quantity
+from orderd.core.book import booked_quantity, total
 from orderd.core.events import Accepted, Canceled, CancelRefused, CancelRequested, Expired, Rejected, Restated
 from orderd.core.facts import Executed, Reported
 from orderd.core.order import OPEN, OURS, BrokerLink, EventSource, Order, OrderState, OrderType, Phase, Terms
@@ -31,14 +31,14 @@ _BY_FILL = {
 Word = Reported | Executed
 
 
-def state_after_fill(draft: Draft, link: BrokerLink, total: Decimal) -> OrderState:
-    """Where a fill that makes the cumulative quantity `total` leads."""
+def state_after_fill(draft: Draft, link: BrokerLink, filled: Decimal) -> OrderState:
+    """Where a fill that makes the cumulative quantity `filled` leads."""
     order = draft.order
     wanted = order.terms.quantity
     if wanted is not None:
-        is_complete = total >= wanted
+        is_complete = filled >= wanted
     else:
-        is_complete = link.phase is Phase.FILLED and total >= link.reported_quantity
+        is_complete = link.phase is Phase.FILLED and filled >= link.reported_quantity
     by_fill = _BY_FILL.get(order.state)
     if by_fill is not None:
         return by_fill[is_complete]
@@ -61,12 +61,18 @@ def missing(order: Order, link: BrokerLink) -> bool:
 
 
 def fits_chain(order: Order, link: BrokerLink) -> bool:
-    """Whether the figure of a link can be the total of a chain whose executions are all booked."""
-    return len(order.links) > 1 and link.reported_quantity == order.filled_quantity
+    """Whether the figure of a link can be the total of it and its elders, whose executions are all booked."""
+    chain = [each.broker_order_id for each in order.links]
+    if len(chain) == 1:
+        return False
+    elders = chain[: chain.index(link.broker_order_id) + 1]
+    return link.reported_quantity == total(
+        f.quantity for f in order.fills if f.is_counted and f.broker_order_id in elders
+    )
 
 
-def settle(draft: Draft, link: BrokerLink, fact: Word, *, was: Phase, is_fresh: bool) -> None:
-    """Let the broker's word move the state, as far as the booked executions allow. `was`: its phase before."""
+def settle(draft: Draft, link: BrokerLink, fact: Word, *, is_fresh: bool) -> None:
+    """Let the broker's word move the state, as far as the booked executions allow."""
     is_current = link.broker_order_id == draft.order.links[-1].broker_order_id
     says = fact if is_fresh and is_current and isinstance(fact, Reported) else None
     if says is not None and says.view.terms != draft.order.terms:
@@ -80,8 +86,8 @@ def settle(draft: Draft, link: BrokerLink, fact: Word, *, was: Phase, is_fresh: 
         _by_phase(draft, link, fact)
     elif is_current and (is_fresh or draft.order.is_undone) and draft.order.state not in _WORKING:
         _live(draft, link, fact)
-    if says is not None and not (link.phase in LIVE and was in LIVE) and draft.order.is_open:
-        _flags(draft, link, says, was)
+    if says is not None and (link.phase not in LIVE or draft.order.pending_cancel) and draft.order.is_open:
+        _flags(draft, link, says)
     if draft.order.links[-1] is not link:
         _keep_word(draft, link, fact)
 
@@ -196,7 +202,7 @@ def _replaced(draft: Draft, link: BrokerLink, fact: Word) -> None:
         draft.need(NeedKind.ORDER, (view.replaced_by if view else "") or link.broker_order_id)
 
 
-def _flags(draft: Draft, link: BrokerLink, fact: Reported, was: Phase) -> None:
+def _flags(draft: Draft, link: BrokerLink, fact: Reported) -> None:
     """What a living order's broker says beside its state."""
     order, view = draft.order, fact.view
     at, source, heard = fact.at, fact.source, fact.heard_ns
@@ -205,7 +211,7 @@ def _flags(draft: Draft, link: BrokerLink, fact: Reported, was: Phase) -> None:
     elif view.phase is Phase.PENDING_CANCEL and not order.pending_cancel:
         reason = Reason(code="CANCEL_AT_BROKER", message=view.status, origin=source)
         draft.add(CancelRequested(at=at, source=source, heard_ns=heard, link=link, reason=reason))
-    elif was is Phase.PENDING_CANCEL and view.phase in LIVE and fact.execution is None and _is_foreign_cancel(order):
+    elif view.phase in LIVE and fact.execution is None and _is_foreign_cancel(order):
         reason = Reason(code="CANCEL_WITHDRAWN", message=view.status, origin=source)
         draft.add(CancelRefused(at=at, source=source, heard_ns=heard, link=link, reason=reason))
 

@@ -56,7 +56,7 @@ ROWS: tuple[tuple[Move, list[S], S], ...] = (
     (Move.LATE_FILL, [S.CANCELED, S.EXPIRED], S.FILLED),
     (Move.REVIVE_QUEUED, _REVIVABLE, S.SUBMITTED),
     (Move.REVIVE_WORKING, _REVIVABLE, S.ACCEPTED),
-    (Move.REVIVE_PART, _REVIVABLE, S.PARTIALLY_FILLED),
+    (Move.REVIVE_PART, [*_REVIVABLE, S.FILLED], S.PARTIALLY_FILLED),
     (Move.FILL_REST, [S.SUBMIT_FAILED, S.REJECTED], S.FILLED),
     # After a bust the order is read again: what the broker then says decides.
     (Move.BUST_WORKING, [S.FILLED, S.PARTIALLY_FILLED], S.ACCEPTED),
