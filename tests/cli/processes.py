@@ -72,4 +72,4 @@ async def serving(*arguments: str, cwd: Path, environment: Mapping[str, str] | N
     finally:
         if process.returncode is None:
             process.kill()
-            await process.communicate()
+        await process.communicate()

@@ -67,7 +67,7 @@ def test_all_flags_reach_the_request(run: Run, fake: Fake) -> None:
         --tag a=b --tag c=d=e --type stop_limit --time-in-force GTC --limit-price 101.5 --stop-price 101
         --extended-hours --order-class bracket --take-profit-limit-price 110 --stop-loss-stop-price 95
         --stop-loss-limit-price 94.5 --position-intent BUY_TO_OPEN --valid-until-time 2025-01-17T15:00:00+01:00
-        --reference-price 100
+        --reference-price 100 --no-wait
     """)
     assert run(*BUY, *flags).code == 0
     expected = pb.SubmitOrderRequest(
@@ -76,7 +76,7 @@ def test_all_flags_reach_the_request(run: Run, fake: Fake) -> None:
         time_in_force=order_pb2.TIME_IN_FORCE_GTC, limit_price="101.5", stop_price="101", extended_hours=True,
         order_class=order_pb2.ORDER_CLASS_BRACKET, take_profit=order_pb2.TakeProfit(limit_price="110"),
         stop_loss=order_pb2.StopLoss(stop_price="95", limit_price="94.5"),
-        position_intent=order_pb2.POSITION_INTENT_BUY_TO_OPEN, reference_price="100",
+        position_intent=order_pb2.POSITION_INTENT_BUY_TO_OPEN, reference_price="100", wait=pb.SUBMIT_WAIT_JOURNAL,
     )  # fmt: skip
     expected.decided_time.FromJsonString("2025-01-17T14:30:00Z")
     expected.valid_until_time.FromJsonString("2025-01-17T14:00:00Z")
@@ -274,9 +274,11 @@ def test_every_filter_of_the_fills(run: Run, fake: Fake) -> None:
 
 def test_cancel(run: Run, fake: Fake) -> None:
     fake.answer("CancelOrder", pb.CancelOrderResponse(order=order(pending_cancel=True)))
-    ran = run("order", "cancel", "o-1", "--reason", "no longer wanted")
+    ran = run("order", "cancel", "o-1", "--reason", "no longer wanted", "--no-wait")
     assert json.loads(ran.out)["pendingCancel"] is True
-    assert asked(fake, "CancelOrder") == pb.CancelOrderRequest(order_id="o-1", reason="no longer wanted")
+    assert asked(fake, "CancelOrder") == pb.CancelOrderRequest(
+        order_id="o-1", reason="no longer wanted", wait=pb.SUBMIT_WAIT_JOURNAL
+    )
 
 
 def test_cancel_of_an_ended_order(run: Run, fake: Fake) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from oms.v1.order_pb2 import Order
-    from oms.v1.order_service_pb2 import ListOrdersRequest, PreviewOrderResponse
+    from oms.v1.order_service_pb2 import ListOrdersRequest, PreviewOrderResponse, SubmitWait
     from orderd.client import Client, OrderdError
 
 order = typer.Typer(no_args_is_help=True, help="Submit, look at and change orders.")
@@ -29,6 +29,9 @@ Item = TypeVar("Item")
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1_000_000, metavar="N", help="At most so many.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing.")]
 Reason = Annotated[str, typer.Option("--reason", parser=texts.reason, metavar="TEXT", help="Why, for the record.")]
+NoWait = Annotated[
+    bool, typer.Option("--no-wait", help="Answer when it is on record, without waiting for the broker's word.")
+]
 MOST_IN_A_PAGE = 1000
 
 
@@ -58,7 +61,13 @@ class OrderKey:
 
 @command(order)
 async def submit(
-    intent: Intent, connection: Connection, consent: Consent, output: Output, *, dry_run: DryRun = False
+    intent: Intent,
+    connection: Connection,
+    consent: Consent,
+    output: Output,
+    *,
+    no_wait: NoWait = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Submit an order and print it as it stands.
 
@@ -68,6 +77,7 @@ async def submit(
     from orderd.client import OrderdError, keyed
 
     request = intent.request()
+    request.wait = _wait(no_wait=no_wait)
     async with connection.client() as client:
         if dry_run:
             await _preview(client, request, output)
@@ -85,6 +95,12 @@ async def submit(
         say("replayed: this key had been used before; no second order was made")
     output.one(answer.order)
     _end_by_status(answer.order)
+
+
+def _wait(*, no_wait: bool) -> "SubmitWait.ValueType":
+    from oms.v1.order_service_pb2 import SUBMIT_WAIT_JOURNAL, SUBMIT_WAIT_UNSPECIFIED
+
+    return SUBMIT_WAIT_JOURNAL if no_wait else SUBMIT_WAIT_UNSPECIFIED
 
 
 def _with_advice(error: "OrderdError", key: str) -> Failure:
@@ -270,12 +286,18 @@ async def events(
 
 @command(order)
 async def cancel(
-    which: OrderKey, connection: Connection, output: Output, *, reason: Reason = "", dry_run: DryRun = False
+    which: OrderKey,
+    connection: Connection,
+    output: Output,
+    *,
+    reason: Reason = "",
+    no_wait: NoWait = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Ask for the cancel of one order and print it. Repeating does no harm."""
     from oms.v1.order_service_pb2 import CancelOrderRequest
 
-    request = CancelOrderRequest(reason=reason)
+    request = CancelOrderRequest(reason=reason, wait=_wait(no_wait=no_wait))
     which.name(request)
     if dry_run:
         output.one(request)

@@ -153,7 +153,8 @@ def _start_bot(address: str) -> "Popen[bytes]":
     """The bot is a process of its own, like any bot; it ends with us, because its stdin does."""
     import subprocess
 
-    return subprocess.Popen([sys.executable, "-m", "orderd.cli.demo", address], stdin=subprocess.PIPE)
+    line = [sys.executable, "-m", "orderd.cli.demo", address]
+    return subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,9 +170,9 @@ class VenueFlags:
     secret_key: Annotated[str | None, option("Secret key of its account.", metavar="TEXT")] = None
     cash: Annotated[str | None, option("Cash of its account.", parser=texts.positive, metavar="DECIMAL")] = None
     sessions: Annotated[Sessions, option("Open always, or in the hours of the exchange.")] = Sessions.ALWAYS
-    quotes: Annotated[
-        str, option("walk, fixed, or a CSV file (seconds,symbol,bid,ask[,last]).", metavar="walk|fixed|FILE")
-    ] = "walk"
+    quotes: Annotated[str, option("walk, fixed, or a CSV file (seconds,symbol,bid,ask[,last]).", metavar="SOURCE")] = (
+        "walk"
+    )
     partial_rate: Annotated[
         str, option("Part of the fills that are partial.", parser=texts.decimal, metavar="0..1")
     ] = "0.1"

@@ -51,7 +51,7 @@ Count = Annotated[int, BeforeValidator(checks.number)]
 Seconds = Annotated[float, BeforeValidator(checks.number), Field(allow_inf_nan=False)]
 Address = Annotated[str, AfterValidator(checks.address)]
 
-_FROZEN = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+_FROZEN = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
 
 
 class RiskSettings(BaseModel):
@@ -132,7 +132,9 @@ class AccountSettings(BaseModel):
 class Settings(BaseSettings):
     """Everything that can be set. `load` makes one; made directly, it reads neither environment nor files."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True
+    )
 
     database_url: Annotated[
         Annotated[str, AfterValidator(checks.database_url)],
