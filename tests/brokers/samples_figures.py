@@ -128,7 +128,7 @@ def _activities(name: str) -> Check:
         for row in listed:
             done = row.execution
             assert isinstance(done, Execution)
-            assert done.execution_id == row.id
+            assert done.execution_id == row.id.partition("::")[2]
             first = done.broker_order_id.partition("-")[0]
             got.append((row.id, first, str(done.quantity), str(done.price), str(done.cum_after)))
         assert got == ACTIVITIES[name]

@@ -288,8 +288,9 @@ def _activity_execution(row: Json, identity: str) -> Execution:
         broker_order_id=BrokerOrderId(required(row, "order_id")),
         quantity=required_number(row, "qty"),
         price=required_number(row, "price"),
-        # The whole activity id: that its UUID half is the stream's execution id is not proven.
-        execution_id=ExecutionId(identity),
+        # Its unique half. That this is the stream's execution id is not proven (where it is, a listed execution has
+        # no second name to be kept); what it is about is decided by its order and running total.
+        execution_id=ExecutionId(identity.rpartition("::")[2]),
         cum_after=number(row, "cum_qty"),
         occurred_time=when(row, "transaction_time"),
     )
