@@ -94,7 +94,7 @@ async def _agrees(house: House, order: opb.Order, ledger: Row) -> None:
     assert (Decimal(order.average_fill_price) if order.average_fill_price else None) == average, about
     answer = await house.orders.GetOrder(pb.GetOrderRequest(order_id=order.order_id))
     fills = [fill for fill in answer.fills if fill.status in {opb.FILL_STATUS_LIVE, opb.FILL_STATUS_INFERRED}]
-    booked = sorted((f.broker_order_id, f.execution_id.rsplit("::")[-1], f.quantity, f.price) for f in fills)
+    booked = sorted((f.broker_order_id, f.execution_id, f.quantity, f.price) for f in fills)
     executed = sorted((e["order_id"], e["execution_id"], _plain(e["quantity"]), _plain(e["price"])) for e in executions)
     assert booked == executed, about
 
