@@ -27,6 +27,7 @@ class Blotter:
         self._open: dict[OrderId, Order] = {}
         self._ended: OrderedDict[OrderId, Order] = OrderedDict()
         self._by_broker_id: dict[tuple[str, str], OrderId] = {}
+        self._by_key: dict[tuple[str, str], OrderId] = {}
         self._waiters: dict[OrderId, list[Waiting]] = {}
         self._watchers: list[Watcher] = []
         self._counts: dict[str, int] = {}
@@ -60,9 +61,14 @@ class Blotter:
         known = self._by_broker_id.get((account_id, broker_order_id))
         return known or self._journal.find_broker_order(account_id, broker_order_id)
 
+    def in_memory(self, account_id: str, broker_order_id: str, client_order_id: str) -> OrderId | None:
+        """The order with this broker id, else with this key, among those in memory: no read of the journal."""
+        known = self._by_broker_id.get((account_id, broker_order_id))
+        return known or self._by_key.get((account_id, client_order_id))
+
     def by_key(self, account_id: str, client_order_id: str) -> OrderId | None:
         """The order submitted with this key."""
-        return self._journal.find_key(account_id, client_order_id)
+        return self._by_key.get((account_id, client_order_id)) or self._journal.find_key(account_id, client_order_id)
 
     def load(self, order: Order) -> None:
         """Take in an order at recovery: nobody waits for it yet."""
@@ -126,7 +132,11 @@ class Blotter:
             self._ended.move_to_end(order.order_id)
             if len(self._ended) > KEEP_ENDED:
                 _, dropped = self._ended.popitem(last=False)
+                self._by_key.pop((dropped.intent.account_id, dropped.intent.client_order_id), None)
                 for link in dropped.links:
                     self._by_broker_id.pop((dropped.intent.account_id, link.broker_order_id), None)
+        account_id = order.intent.account_id
+        if order.intent.client_order_id:
+            self._by_key[account_id, order.intent.client_order_id] = order.order_id
         for link in order.links:
-            self._by_broker_id[order.intent.account_id, link.broker_order_id] = order.order_id
+            self._by_broker_id[account_id, link.broker_order_id] = order.order_id

@@ -51,7 +51,9 @@ class Router:
         """The order this view is about."""
         account = self._account
         blotter, account_id = account.blotter, account.account_id
-        known = blotter.by_broker_id(account_id, view.broker_order_id) or self._binding.get(view.broker_order_id)
+        known = blotter.in_memory(account_id, view.broker_order_id, view.client_order_id)
+        known = known or self._binding.get(view.broker_order_id)
+        known = known or blotter.by_broker_id(account_id, view.broker_order_id)
         if known is None and view.client_order_id:
             known = blotter.by_key(account_id, view.client_order_id) or self._by_replace_key(view.client_order_id)
         if known is None and view.replaces:
