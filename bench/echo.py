@@ -2,7 +2,8 @@
 
 /bench.Echo/Unary.N answers N bytes. /bench.Echo/Stream.N sends as many messages of N bytes as the request's number
 says, as fast as they go. /bench.Echo/Tick.N sends a message of N bytes every 20 ms, beginning with the monotonic
-nanoseconds at which it was handed over. Same event loop, same listener options and same collector settings as the server's.
+nanoseconds at which it was handed over. Same event loop, same listener options and same collector settings as the
+server's.
 """
 
 import asyncio
