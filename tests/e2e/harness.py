@@ -16,8 +16,11 @@ from oms.v1 import broker_service_pb2 as bpb
 from oms.v1 import order_pb2 as opb
 from oms.v1 import order_service_pb2 as pb
 from tests.e2e import processes
+from tests.e2e.books import state_of
 from tests.e2e.control import VenueControl
 from tests.e2e.tape import Tape
+
+__all__ = ["House", "configuration", "database_of", "state_of", "submit_request", "trading"]
 
 T = TypeVar("T")
 KEY_ID, SECRET = "venue-key", "venue-secret"
@@ -215,11 +218,6 @@ class House:
         async for progress in self.brokers.Reconcile(bpb.ReconcileRequest(account_id=account_id)):
             last = progress
         return last
-
-
-def state_of(order: opb.Order) -> str:
-    """The status without its prefix."""
-    return opb.OrderStatus.Name(order.status).removeprefix("ORDER_STATUS_")
 
 
 def database_of(directory: Path) -> Path:

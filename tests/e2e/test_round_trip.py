@@ -4,7 +4,8 @@ from pathlib import Path
 
 from oms.v1 import order_pb2 as opb
 from oms.v1 import order_service_pb2 as pb
-from tests.e2e.audit import audit, executions_of, totals
+from tests.e2e.audit import audit
+from tests.e2e.books import Books, totals
 from tests.e2e.harness import trading
 
 CARRIED = {
@@ -25,7 +26,7 @@ async def test_a_buy_and_a_sell(tmp_path: Path) -> None:
         for quantity, price in (("3", "86.01"), ("4", "86.0233"), ("3", "86.1")):
             await house.venue.fill("buy-1", quantity, price)
         order = await house.until(bought.order_id, "FILLED")
-        quantity, average = totals(executions_of(await house.venue.ledger(), bought.broker_order_id))
+        quantity, average = totals(Books(await house.venue.ledger()).executions_of(bought.broker_order_id))
         assert (order.filled_quantity, order.leaves_quantity) == (str(quantity), "0")
         assert order.average_fill_price == str(average).rstrip("0")
 
