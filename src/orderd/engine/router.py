@@ -86,6 +86,7 @@ class Router:
                     source=STREAM,
                     heard_ns=heard,
                     previous_execution_id=ExecutionId(report.previous_execution_id),
+                    broker_order_id=view.broker_order_id,
                     execution_id=report.executions[0].execution_id or "" if report.executions else "",
                     broker_time=report.broker_time,
                 )
@@ -96,6 +97,7 @@ class Router:
                     source=STREAM,
                     heard_ns=heard,
                     previous_execution_id=ExecutionId(report.previous_execution_id),
+                    broker_order_id=view.broker_order_id,
                     execution_id=execution.execution_id or "",
                     quantity=execution.quantity,
                     price=execution.price,

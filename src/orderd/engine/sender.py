@@ -119,14 +119,15 @@ class Sender:
         self._turns.give_back(turn.symbol, keeps_symbol=True)
         self._tell_idle()
         self.pump()
-        asyncio.get_running_loop().call_later(pause_s, self._go_on, turn.symbol)
+        self._account.tasks.start(self._go_on(turn.symbol, pause_s), f"pause:{turn.symbol}")
 
     def _end_turn(self, turn: Turn) -> None:
         self._turns.give_back(turn.symbol)
         self._tell_idle()
         self.pump()
 
-    def _go_on(self, symbol: str) -> None:
+    async def _go_on(self, symbol: str, pause_s: float) -> None:
+        await self._account.pause(pause_s)
         self._turns.free(symbol)
         self.pump()
 

@@ -38,8 +38,38 @@ from orderd.ports import Append, KeyTakenError
 from orderd.risk.gate import review
 from orderd.risk.limits import Exposure, TradingState
 
+DISK_LOOK_NS = 1_000_000_000
 OPTION_LENGTH = 15
 """Length of the date, right and strike of a compact option symbol; what is before it is the root."""
+
+
+class _Flight:
+    """An intent between its append and its commit. Each caller has a future of its own: one that is cancelled cancels
+    nothing that others wait for.
+    """
+
+    __slots__ = ("_callers", "claimed", "intent")
+
+    def __init__(self, intent: OrderIntent, claimed: Turn | None) -> None:
+        self.intent = intent
+        self.claimed = claimed
+        self._callers: list[asyncio.Future[Order]] = []
+
+    def join(self) -> "asyncio.Future[Order]":
+        """Wait for the durable order."""
+        caller: asyncio.Future[Order] = asyncio.get_running_loop().create_future()
+        self._callers.append(caller)
+        return caller
+
+    def land(self, outcome: Order | BaseException) -> None:
+        """Answer whoever still waits."""
+        for caller in self._callers:
+            if caller.done():
+                continue
+            if isinstance(outcome, BaseException):
+                caller.set_exception(outcome)
+            else:
+                caller.set_result(outcome)
 
 
 class Submitter:
@@ -50,19 +80,31 @@ class Submitter:
         self._account = account
         self._sender = sender
         self._min_free_bytes = min_free_bytes
-        self._in_flight: dict[ClientOrderId, tuple[OrderIntent, asyncio.Future[Order]]] = {}
+        self._in_flight: dict[ClientOrderId, _Flight] = {}
+        self._free_bytes = 0
+        self._free_bytes_ns = -DISK_LOOK_NS
 
     async def submit(self, intent: OrderIntent) -> tuple[Order, bool]:
         """The durable order of this intent, and whether its key had been used before."""
-        flying = self._in_flight.get(intent.client_order_id)
-        if flying is not None:
-            self._same_content(flying[0], intent, "")
-            return await asyncio.shield(flying[1]), True
+        flight = self._in_flight.get(intent.client_order_id)
+        if flight is not None:
+            self._same_content(flight.intent, intent, "")
+            return (await self._landed(flight))[0], True
         existing = self._account.journal.find_key(intent.account_id, intent.client_order_id)
         if existing is not None:
             return self._replay(existing, intent), True
         self._admit()
-        return await self._write(intent)
+        return await self._landed(self._write(intent))
+
+    async def _landed(self, flight: "_Flight") -> tuple[Order, bool]:
+        """The order once it is durable, and whether the unique index knew the key although the read before did not."""
+        try:
+            return await flight.join(), False
+        except KeyTakenError:
+            existing = self._account.journal.find_key(flight.intent.account_id, flight.intent.client_order_id)
+            if existing is None:
+                raise
+            return self._replay(existing, flight.intent), True
 
     # ------------------------------------------------------------------------------------------------------ the key
 
@@ -103,9 +145,16 @@ class Submitter:
         if self._sender.queued >= account.policy.queue_limit:
             text = f"{self._sender.queued} orders are waiting to be sent"
             raise EngineError(Kind.EXHAUSTED, "QUEUE_FULL", text, retry_after_s=1)
-        if account.journal.free_bytes() < self._min_free_bytes:
+        if self._free() < self._min_free_bytes:
             text = f"less than {self._min_free_bytes} bytes are free where the journal grows"
             raise EngineError(Kind.UNAVAILABLE, "DISK_LOW", text, retry_after_s=30)
+
+    def _free(self) -> int:
+        """Free bytes beside the journal, looked at once a second."""
+        now_ns = self._account.clock.monotonic_ns()
+        if now_ns - self._free_bytes_ns >= DISK_LOOK_NS:
+            self._free_bytes, self._free_bytes_ns = self._account.journal.free_bytes(), now_ns
+        return self._free_bytes
 
     def exposure(self, intent: OrderIntent, *, leave_out: int = 0) -> Exposure:
         """What the account has at stake: committed, and on its way, without the `leave_out` orders being replaced."""
@@ -117,12 +166,12 @@ class Submitter:
             blocked_symbols=frozenset(account.blocked_symbols),
         )
 
-    def judge(self, intent: OrderIntent, *, leave_out: int = 0) -> Approved | Denied:
+    def judge(self, intent: OrderIntent, *, sketch: Order | None = None, leave_out: int = 0) -> Approved | Denied:
         """Risk first, then the broker's own rules: what it cannot take is refused here, naming the rule."""
         verdict = review(intent, self.exposure(intent, leave_out=leave_out), self._account.policy.limits)
         if isinstance(verdict, Denied):
             return verdict
-        complaint = self._account.broker.complaint(self.sketch(intent))
+        complaint = self._account.broker.complaint(sketch or self.sketch(intent))
         if complaint:
             reason = Reason(code="BROKER_CANNOT_TAKE", message=complaint, origin=EventSource.RISK)
             return Denied(intent=intent, reason=reason)
@@ -130,24 +179,16 @@ class Submitter:
 
     # ------------------------------------------------------------------------------------------------------ writing
 
-    async def _write(self, intent: OrderIntent) -> tuple[Order, bool]:
-        """Check, reserve and hand to the writer without an await in between; wait for the commit outside."""
-        verdict = self.judge(intent)
+    def _write(self, intent: OrderIntent) -> "_Flight":
+        """Check, reserve and hand to the writer, without an await in between."""
         orders = self._with_legs(intent)
+        verdict = self.judge(intent, sketch=orders[0])
         turn = turn_of(orders[0])
         claimed = turn if isinstance(verdict, Approved) and self._sender.claim(turn) else None
         commit = self._hand_over(orders, verdict, claimed)
-        durable: asyncio.Future[Order] = asyncio.get_running_loop().create_future()
-        durable.add_done_callback(_retrieved)
-        self._in_flight[intent.client_order_id] = (intent, durable)
-        commit.add_done_callback(lambda done: self._written(intent, done, durable, claimed))
-        try:
-            return await asyncio.shield(durable), False
-        except KeyTakenError:
-            existing = self._account.journal.find_key(intent.account_id, intent.client_order_id)
-            if existing is None:
-                raise
-            return self._replay(existing, intent), True
+        flight = self._in_flight[intent.client_order_id] = _Flight(intent, claimed)
+        commit.add_done_callback(lambda done: self._written(flight, done))
+        return flight
 
     def _hand_over(
         self, orders: Sequence[Order], verdict: Approved | Denied, claimed: Turn | None
@@ -163,33 +204,25 @@ class Submitter:
                 self._sender.give_back(claimed)
         return commit
 
-    def _written(
-        self,
-        intent: OrderIntent,
-        commit: "asyncio.Future[tuple[Recorded, ...]]",
-        durable: "asyncio.Future[Order]",
-        claimed: Turn | None,
-    ) -> None:
-        """After the commit, whoever is still waiting: tell the blotter, then the worker, then the callers."""
-        self._in_flight.pop(intent.client_order_id, None)
+    def _written(self, flight: "_Flight", commit: "asyncio.Future[tuple[Recorded, ...]]") -> None:
+        """After the commit, whoever is still waiting: tell the blotter, then the callers, then the worker."""
+        del self._in_flight[flight.intent.client_order_id]
         failure = asyncio.CancelledError() if commit.cancelled() else commit.exception()
         if failure is not None:
-            if claimed is not None:
-                self._sender.give_back(claimed)
-            if not durable.done():
-                durable.set_exception(failure)
+            if flight.claimed is not None:
+                self._sender.give_back(flight.claimed)
+            flight.land(failure)
             return
         parent, *legs = commit.result()
         account = self._account
         account.born_ns[parent.order.order_id] = account.clock.monotonic_ns()
         for recorded in (*legs, parent):
             account.blotter.apply(recorded.order)
-        if claimed is not None:
+        flight.land(parent.order)
+        if flight.claimed is not None:
             self._sender.send_claimed(parent, tuple(legs))
         elif parent.order.state is OrderState.CREATED:
             self._sender.enqueue(parent.order)
-        if not durable.done():
-            durable.set_result(parent.order)
 
     def _append(self, order: Order, verdict: Approved | Denied, *, goes_out_now: bool) -> Append:
         first = create(order, source=EventSource.CLIENT)
@@ -326,8 +359,3 @@ def underlying_of(symbol: str) -> str:
 def multiplier_of(intent: OrderIntent) -> Decimal:
     """Units per contract: 100 for standard options, 1 for everything else."""
     return Decimal(100) if asset_class_of(intent) is AssetClass.US_OPTION else Decimal(1)
-
-
-def _retrieved(future: "asyncio.Future[Order]") -> None:
-    if not future.cancelled():
-        future.exception()
