@@ -2,9 +2,12 @@
 
 from orderd.core.facts import Fact, GaveUp, Refused
 from orderd.core.order import Order, OrderState
-from orderd.core.values import OrderId
+from orderd.core.values import BrokerOrderId, OrderId
 from orderd.engine.account import ENGINE, Account
 from orderd.engine.reader import Reader
+from orderd.ports import Found
+
+PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
 class Legs:
@@ -35,10 +38,20 @@ class Legs:
         parent = self._account.blotter.get(order_id)
         if parent is None or parent.is_open:
             return
-        if parent.broker_order_id is not None:
-            await self._reader.read(parent.broker_order_id)
+        if parent.broker_order_id is not None and not await self._is_read(parent.broker_order_id):
+            return
         for leg in self._orphans(parent):
             await self._account.take(leg, self._fact(parent, leg))
+
+    async def _is_read(self, broker_order_id: BrokerOrderId) -> bool:
+        """Read the parent until the broker has answered: silence about a leg is no end of it."""
+        tries = 0
+        while not self._account.is_stopping:
+            if isinstance(await self._reader.read(broker_order_id), Found):
+                return True
+            await self._account.pause(PAUSES_S[min(tries, len(PAUSES_S) - 1)])
+            tries += 1
+        return False
 
     def _fact(self, parent: Order, leg: Order) -> Fact:
         """The parent's own end, as far as the leg's state allows the same word."""
