@@ -240,3 +240,17 @@ async def test_a_fill_on_the_successor_binds_it_before_anything_else_tells_of_it
     await house.venue.release("r-bound")
     await replacing
     await audit(house)
+
+
+async def test_a_replace_asked_while_the_answer_of_the_one_before_is_held_is_sent_too(house: House) -> None:
+    order = await limit(house, "r-held")
+    await house.venue.arm("hold_answer", method="PATCH", order="r-held", barrier="r-held")
+    first = asyncio.create_task(house.replace(order.order_id, limit_price="81"))
+    await house.venue.waiting("r-held")
+    assert (await first).limit_price == "81", "the stream proved it while the answer is still on its way"
+    second = asyncio.create_task(house.replace(order.order_id, limit_price="82", request_id="r2"))
+    await house.until_order(order.order_id, pending_replace=True)
+    await house.venue.release("r-held")
+    assert (await second).limit_price == "82"
+    assert len((await house.get(order.order_id)).broker_order_ids) == 3
+    await audit(house)
