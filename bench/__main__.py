@@ -92,6 +92,7 @@ async def served(
         b.suffix = ", venue in the process" if broker == "venue" else ""
         for name, scene in parts.items():
             if asked.wants(name):
+                sys.stderr.write(f"measuring {name}\n")
                 await scene(b)
         return b.rows
 
