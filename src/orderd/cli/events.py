@@ -99,7 +99,7 @@ async def watch(which: EventFilter, position: Position, connection: Connection, 
             after = await ends.look_up(client)
         if not ends.are_reached:
             async with client.follow(
-                request, after_sequence=after, snapshot=position.snapshot, on_reconnect=_say_reconnect
+                request, after_sequence=after, snapshot=position.snapshot, on_reconnect=_Reconnects().say
             ) as follower:
                 await _print(follower, output, position, ends)
     if position.until_terminal:
@@ -134,8 +134,18 @@ async def _print(follower: "Follower", output: Output, position: Position, ends:
             say(f"to go on: --after {follower.sequence} --journal-id {follower.journal_id}")
 
 
-def _say_reconnect(after: int, error: "OrderdError") -> None:
-    say(f"reconnecting after sequence {after}: {error}")
+class _Reconnects:
+    """Tells each interruption once, not each attempt: a server that is away for an hour fills no screen."""
+
+    def __init__(self) -> None:
+        """Nothing is told yet."""
+        self._told: tuple[int, str] | None = None
+
+    def say(self, after: int, error: "OrderdError") -> None:
+        """Tell it unless it is what was told last."""
+        if (after, error.code.name) != self._told:
+            self._told = (after, error.code.name)
+            say(f"reconnecting after sequence {after}: {error}")
 
 
 class _Ends:

@@ -1,7 +1,10 @@
 """The command tree."""
 
+from typing import Annotated
+
 import typer
 
+from orderd import __version__
 from orderd.cli import about, accounts, events, orders, serving
 from orderd.cli.exits import MEANING
 from orderd.cli.flags import command
@@ -15,6 +18,27 @@ app = typer.Typer(
     help="Records, sends and follows orders for trading bots.",
     epilog=EPILOG,
 )
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"orderd {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version; `version` tells more."
+        ),
+    ] = False,
+) -> None:
+    """Records, sends and follows orders for trading bots."""
+
+
 command(app)(serving.serve)
 command(app)(serving.dev)
 command(app, "venue")(serving.run_venue)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from orderd.cli.columns import Column
 
-PIPE_WIDTH = 100_000
+ANY_WIDTH = 100_000
 
 
 class Format(StrEnum):
@@ -201,7 +201,7 @@ def _grid(answers: "Sequence[Message | Mapping[str, Any]]", kind: type) -> None:
     used = [i for i in range(len(columns)) if not rows or any(row[i] for row in rows)]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for i in used:
-        table.add_column(columns[i][0], overflow="fold")
+        table.add_column(columns[i][0])
     for row in rows:
         table.add_row(*(Text(row[i]) for i in used))
     _print(table)
@@ -224,10 +224,11 @@ def _sheet(answer: "Message | Mapping[str, Any]") -> None:
 
 
 def _print(table: Any) -> None:  # noqa: ANN401 - rich is imported only when a table is drawn
+    """As wide as the table needs to be, on a terminal too: nobody can copy an id that is cut or folded."""
     from rich.console import Console
 
-    is_terminal = sys.stdout.isatty()
-    # Away from a terminal a table is as wide as it needs to be: nothing is cut for somebody's `grep`.
-    Console(file=sys.stdout, width=None if is_terminal else PIPE_WIDTH, highlight=False).print(
-        table, soft_wrap=not is_terminal
-    )
+    console = Console(file=sys.stdout, width=ANY_WIDTH, highlight=False)
+    with console.capture() as drawn:
+        console.print(table, soft_wrap=True)
+    for line in drawn.get().removesuffix("\n").split("\n"):
+        _line(line.rstrip())
