@@ -21,7 +21,7 @@ help: ## list what can be asked for
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
 
 $(VENV): requirements/dev.lock pyproject.toml scripts/venv.sh
-	@echo "installing the locked dependencies into .venv"
+	@echo "installing the locked dependencies into .venv: a minute or two, the first time"
 	@scripts/venv.sh
 	@touch $@
 

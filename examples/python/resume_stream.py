@@ -1,6 +1,6 @@
 """Follow every event, and go on after a restart of this program or of the server where it stopped.
 
-Start a server first (`make run`), then: python examples/python/resume_stream.py position.json
+Start a server first (`make run`), then: .venv/bin/python examples/python/resume_stream.py position.json
 
 What a consumer has to keep is a journal's id and a sequence, written after the event was handled. Kill this program
 as often as you like: it prints each event at least once, and twice only when it was killed between the two.

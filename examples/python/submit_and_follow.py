@@ -1,6 +1,6 @@
 """Submit one order and follow it to its end.
 
-Start a server first (`make run`), then: python examples/python/submit_and_follow.py AAPL 1
+Start a server first (`make run`), then: .venv/bin/python examples/python/submit_and_follow.py AAPL 1
 
 The order has a key of its own. Whatever happens to this program or to the server on the way, running the last line of
 its output again, with the same key, never makes a second order.
@@ -51,7 +51,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     finally:
-        print(f"again: python {sys.argv[0]} {symbol} {quantity} {key}")
+        print(f"again: {sys.executable} {sys.argv[0]} {symbol} {quantity} {key}")
 
 
 if __name__ == "__main__":
