@@ -24,6 +24,8 @@ class Row:
     @property
     def ratios(self) -> list[float]:
         """Ours by the limit, round by round: a machine whose speed drifts does it to both."""
+        if not self.limit:
+            return []
         return [ours / limit for ours, limit in zip(self.ours, self.limit, strict=True) if limit]
 
     def line(self) -> str:

@@ -7,7 +7,7 @@ Rule 2: a successor is bound on proof: its own (it works, it traded, it ended), 
 
 from orderd.core.events import Acknowledged, OutcomeUnknown, Replaced, ReplaceRefused, Restated
 from orderd.core.facts import Reported, View
-from orderd.core.order import OURS, BrokerLink, Order, OrderState, Phase, Terms
+from orderd.core.order import OURS, BrokerLink, Order, OrderClass, OrderState, Phase, Terms
 from orderd.core.settle import REVIVED, differing_terms, revival, wants_cancel
 from orderd.core.table import Move
 from orderd.core.values import Reason
@@ -35,7 +35,9 @@ def mismatch(order: Order, view: View) -> tuple[str, str, str] | None:
     if not order.is_parent_of_legs:
         pairs += [("symbol", intent.symbol, view.symbol or None), ("side", intent.side, view.side)]
         pairs.append(("asset_class", order.asset_class, view.asset_class))
-    if terms is not None:
+    # The broker shrinks an exit while its sibling fills: what it stands at now is restated.
+    is_exit = order.parent_order_id is not None and order.intent.order_class is not OrderClass.MULTILEG
+    if terms is not None and not is_exit:
         pairs.append(("quantity", order.terms.quantity, terms.quantity if order.terms.notional is None else None))
         pairs.append(("notional", order.terms.notional, terms.notional))
     if order.parent_order_id is None and not order.is_external:
