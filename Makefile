@@ -46,7 +46,7 @@ coverage: $(VENV) ## the ground floors' tests: every branch of core and risk mus
 bench: $(VENV) ## measure speed, side by side with its limits
 	$(BIN)/python -m bench $(ARGS)
 
-prove: $(VENV) ## the long runs behind docs/reliability.md
+prove: $(VENV) ## the long runs: everything that make test does a tenth of
 	$(PYTEST) -m prove --timeout=0 $(ARGS)
 
 # --- checks --------------------------------------------------------------------------------------
