@@ -113,7 +113,7 @@ async def test_two_accounts_that_are_one_at_the_broker_refuse_to_trade(tmp_path:
         with contextlib.suppress(ProcessEndedError):
             await house.start(is_ready=False)
         assert await house.server.ended(10) != 0
-        assert "one and two are one account at the broker" in house.server.said()
+        assert "accounts one and two are one account at the broker" in house.server.said()
         assert "Traceback" not in house.server.said()
         assert await house.venue.posts() == []
 

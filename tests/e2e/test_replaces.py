@@ -192,7 +192,8 @@ async def test_a_cancel_during_a_replace_reaches_the_survivor(house: House) -> N
     await replacing
     await house.venue.settings(replace_delay_ms=1)
     await audit(house)
-    assert not [row for row in await house.venue.orders() if row["symbol"] == "KO" and row["status"] == "new"]
+    ids = (await house.get(order.order_id)).broker_order_ids
+    assert [row["status"] for row in await house.venue.orders() if row["order_id"] in ids] == ["replaced", "canceled"]
 
 
 async def test_an_order_replaced_by_a_person_is_followed(house: House) -> None:
@@ -253,4 +254,29 @@ async def test_a_replace_asked_while_the_answer_of_the_one_before_is_held_is_sen
     await house.venue.release("r-held")
     assert (await second).limit_price == "82"
     assert len((await house.get(order.order_id)).broker_order_ids) == 3
+    await audit(house)
+
+
+async def test_a_successor_that_is_heard_of_before_its_elder_joins_it(house: House) -> None:
+    """The submit's answer and frames are lost, and a person has replaced the order meanwhile."""
+    await house.venue.settings(is_auto_fill=False)
+    await house.venue.arm("drop_frame", order="r-unheard-elder", times=0)
+    await house.venue.arm("hold_answer", method="POST", order="r-unheard-elder", barrier="r-unheard-elder")
+    asked = asyncio.create_task(
+        house.submit(
+            client_order_id="r-unheard-elder",
+            symbol="KO",
+            quantity="10",
+            type=opb.ORDER_TYPE_LIMIT,
+            limit_price="80",
+        )
+    )
+    await house.venue.waiting("r-unheard-elder")
+    await house.venue.until(lambda: house.venue.order("r-unheard-elder"), lambda row: row["status"] == "new")
+    successor = await house.venue.replace_by_person("r-unheard-elder", limit_price="81")
+    order = next(o for o in house.tape.orders.values() if o.client_order_id == "r-unheard-elder")
+    bound = await house.until_order(order.order_id, broker_order_id=successor["order_id"])
+    assert bound.limit_price == "81"
+    await house.venue.release("r-unheard-elder")
+    await asked
     await audit(house)

@@ -41,3 +41,23 @@ async def test_a_failing_task_is_not_started_again_and_ends_the_group() -> None:
             tasks.start_once(work, "a")
             tasks.start_once(work, "a")
     assert ran == 1
+
+
+async def test_nothing_is_begun_when_the_group_is_ending_and_nothing_fails_for_it() -> None:
+    ran = 0
+
+    async def work() -> None:
+        nonlocal ran
+        ran += 1
+
+    class Over(Exception):  # noqa: N818 - the way out of a group
+        pass
+
+    kept: list[Tasks] = []
+    with pytest.raises(ExceptionGroup):
+        async with asyncio.TaskGroup() as group:
+            kept.append(Tasks(group))
+            raise Over
+    kept[0].start(work(), "late")
+    kept[0].start_once(work, "late")
+    assert ran == 0

@@ -42,8 +42,15 @@ class Tasks:
         self._again: set[tuple[str, ...]] = set()
 
     def start(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
-        """Run to its end, whoever asked."""
-        _ = self.hold(coroutine, name)
+        """Run to its end, whoever asked. Nothing is begun any more once the group is ending."""
+        _ = self._begin(coroutine, name)
+
+    def _begin(self, coroutine: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None] | None":
+        try:
+            return self.hold(coroutine, name)
+        except RuntimeError:  # the group is shutting down: what was to be done here, recovery takes up
+            coroutine.close()
+            return None
 
     def hold(self, coroutine: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         """Run, and keep the task to end it early."""
@@ -58,8 +65,10 @@ class Tasks:
         if name in self._named:
             self._again.add(name)
             return
-        task = self._named[name] = self.hold(work(), ":".join(name))
-        task.add_done_callback(lambda done: self._ended(done, work, name))
+        task = self._begin(work(), ":".join(name))
+        if task is not None:
+            self._named[name] = task
+            task.add_done_callback(lambda done: self._ended(done, work, name))
 
     def _ended(
         self, task: "asyncio.Task[None]", work: Callable[[], Coroutine[Any, Any, None]], name: tuple[str, ...]

@@ -154,7 +154,8 @@ class Reconciler:
         known = await account.journal.mark(mark)
         holder = account.numbers.setdefault(figures.number, account.account_id)
         if holder != account.account_id:
-            raise SameAccountError(f"accounts {holder} and {account.account_id} are one account at the broker")
+            one, other = sorted((holder, account.account_id))
+            raise SameAccountError(f"accounts {one} and {other} are one account at the broker")
         account.number = figures.number
         if not known:
             await account.journal.set_mark(mark, figures.number)

@@ -25,7 +25,7 @@ from orderd.core.imports import external_order
 from orderd.core.lifecycle import imported
 from orderd.core.matching import leg_of
 from orderd.core.order import EventSource, Order, OrderClass
-from orderd.core.values import ExecutionId, OrderId
+from orderd.core.values import BrokerOrderId, ExecutionId, OrderId
 from orderd.engine.account import STREAM, Account
 from orderd.ports import Append, BrokerReport, Found, KeyTakenError, RawPayload, ReportKind
 
@@ -226,6 +226,8 @@ class Router:
         known = self.match(view)
         if known is None and self._may_be_a_leg(view):
             known = await self._after_parents(view)
+        if known is None and view.replaces:
+            known = await self._after_elder(view)
         if known is not None:
             return known
         return await self._import(view, source)
@@ -242,6 +244,13 @@ class Router:
                 continue
             if view.symbol in {order.intent.symbol, *(leg.symbol for leg in order.intent.legs)}:
                 yield order
+
+    async def _after_elder(self, view: View) -> OrderId | None:
+        """A successor whose elder nobody here knows yet: the elder is read first, it may be an order of ours."""
+        found = await self._account.broker.order(BrokerOrderId(view.replaces), timeout_s=LOOKUP_TIMEOUT_S)
+        if isinstance(found, Found):
+            await self.view(found.view, EventSource.BROKER_REPLY)
+        return self.match(view)
 
     async def _after_parents(self, view: View) -> OrderId | None:
         """Read the parents first: one of them may name this as its leg."""
