@@ -46,8 +46,10 @@ coverage: $(VENV) ## the ground floors' tests: every branch of core and risk mus
 bench: $(VENV) ## measure speed, side by side with its limits
 	$(BIN)/python -m bench $(ARGS)
 
-prove: $(VENV) ## the long runs: everything that make test does a tenth of
-	$(PYTEST) -m prove --timeout=0 $(ARGS)
+prove: $(VENV) ## the long runs: all of what make test does a tenth of; ARGS="-k NAME" for one of them
+	@rm -rf reports/reached
+	ORDERD_PROVE=1 ORDERD_REACHED=reports/reached $(PYTEST) -m "prove or scaled" --timeout=0 $(call junit,prove) $(ARGS)
+	$(BIN)/python scripts/check_docs_reliability.py --take reports/reached
 
 # --- checks --------------------------------------------------------------------------------------
 .PHONY: check check-style check-types check-mypy check-pyright check-floors check-protos check-generated check-docs

@@ -1,15 +1,39 @@
 """Settings every test shares; what only one room needs lives in that room."""
 
 import os
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.reach import Reached
 
 # A busy machine is no counter-example: the per-test timeout is the only clock a property is held to.
 settings.register_profile("orderd", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("orderd")
 
 KEPT = frozenset({"ORDERD_REFERENCE"})
+PASSED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let a fixture know how its test ended."""
+    report = yield
+    if call.when == "call":
+        item.stash[PASSED] = report.passed
+    return report
+
+
+@pytest.fixture
+def reached(request: pytest.FixtureRequest) -> Iterator[Reached]:
+    """Where a test says how far it went: see tests/reach.py."""
+    told = Reached(request.node.nodeid.partition("[")[0])
+    yield told
+    if request.node.stash.get(PASSED, False):
+        told.tell()
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ from oms.v1 import order_pb2 as opb
 from oms.v1 import order_service_pb2 as pb
 from tests.e2e.audit import audit, every_order
 from tests.e2e.harness import House, submit_request, trading
+from tests.reach import Reached, scaled
 
 SYMBOLS = ("KO", "AAPL", "MSFT", "F", "AMD")
 OPEN = "ORDER_STATUS_"
@@ -87,15 +88,12 @@ async def at_rest(house: House, within_s: float = 30) -> None:
             await asyncio.sleep(0.05)
 
 
-@pytest.mark.parametrize("seed", [1])
-async def test_kills_at_random_moments_of_trading(tmp_path: Path, seed: int) -> None:
-    await survive(tmp_path, kills=6, seed=seed)
-
-
-@pytest.mark.prove
-@pytest.mark.parametrize("seed", range(20))
-async def test_many_kills_at_random_moments_of_trading(tmp_path: Path, seed: int) -> None:
-    await survive(tmp_path, kills=50, seed=1000 + seed)
+@pytest.mark.scaled
+@pytest.mark.parametrize("seed", range(scaled(20, part=20)))
+async def test_kills_at_random_moments_of_trading(tmp_path: Path, seed: int, reached: Reached) -> None:
+    kills = scaled(50, part=8)
+    await survive(tmp_path, kills=kills, seed=1000 + seed)
+    reached("P2", "random kills while trading, no intent live twice at the broker", kills)
 
 
 async def test_what_happened_at_the_broker_while_the_server_was_dead_is_caught_up(tmp_path: Path) -> None:

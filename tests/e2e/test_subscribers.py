@@ -13,6 +13,7 @@ from oms.v1 import order_service_pb2 as pb
 from tests.e2e.harness import House, submit_request, trading
 from tests.e2e.raw import event_bytes, journal_bytes
 from tests.e2e.tape import METHOD
+from tests.reach import Reached
 
 SYMBOLS = ("KO", "F", "OCGN")
 """Cheap ones: the account's money must do."""
@@ -112,10 +113,12 @@ async def ended(house: House, orders: int) -> None:
 
 
 @pytest.mark.timeout(180)
-async def test_two_hundred_cuts_while_two_thousand_orders_trade(tmp_path: Path) -> None:
+async def test_two_hundred_cuts_while_two_thousand_orders_trade(tmp_path: Path, reached: Reached) -> None:
     await cut_off(tmp_path, orders=2_000, lives=[200])
+    reached("P6", "cuts at random moments, byte-identical suffix", 200)
 
 
 @pytest.mark.prove
-async def test_a_thousand_cuts_while_twenty_thousand_orders_trade(tmp_path: Path) -> None:
+async def test_a_thousand_cuts_while_twenty_thousand_orders_trade(tmp_path: Path, reached: Reached) -> None:
     await cut_off(tmp_path, orders=20_000, lives=[1_000, 500, 100])
+    reached("P6", "cuts at random moments, byte-identical suffix", 1_600)

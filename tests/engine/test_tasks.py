@@ -50,7 +50,7 @@ async def test_nothing_is_begun_when_the_group_is_ending_and_nothing_fails_for_i
         nonlocal ran
         ran += 1
 
-    class Over(Exception):  # noqa: N818 - the way out of a group
+    class Over(Exception):
         pass
 
     kept: list[Tasks] = []
