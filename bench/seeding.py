@@ -37,7 +37,7 @@ from orderd.core.order import (
 from orderd.core.values import AccountId, BrokerOrderId, ClientOrderId, ExecutionId, FillId, OrderId
 from orderd.ports import Append
 from orderd.storage import open_journal
-from orderd.storage.prepare import Cells, Prepared, PreparedEvent, prepare
+from orderd.storage.prepare import Cells, Prepared, PreparedEvent, PreparedFill, prepare
 from orderd.storage.writer import AppendCall, Writer
 from orderd.system import SystemClock, SystemIds
 
@@ -190,6 +190,9 @@ def _copy(template: Prepared, model: Names, names: Names) -> Prepared:
     def cells(row: Cells) -> Cells:
         return tuple([named(cell) if isinstance(cell, bytes) else texts.get(cell, cell) for cell in row])  # type: ignore[arg-type]
 
+    def filled(fill: PreparedFill) -> PreparedFill:
+        return PreparedFill(names.fill_id, named(fill.body), cells(fill.cells))
+
     if template.order is None:
         raise ValueError("a template has an order")
     return msgspec.structs.replace(
@@ -199,7 +202,7 @@ def _copy(template: Prepared, model: Names, names: Names) -> Prepared:
         state=named(template.state),
         events=tuple(
             [
-                PreparedEvent(e.version, named(e.event), named(e.order), tuple([cells(fill) for fill in e.fills]))
+                PreparedEvent(e.version, named(e.event), named(e.order), tuple([filled(fill) for fill in e.fills]))
                 for e in template.events
             ]
         ),

@@ -22,6 +22,7 @@ from bench.canned import canned_broker
 from orderd import app, logs
 from orderd.config.settings import AccountSettings, RiskSettings, Settings
 from orderd.storage.writer import Call, Writer, Written
+from orderd.venue.options import VenueOptions
 
 ACCOUNT = "paper"
 LIMITS = RiskSettings(
@@ -58,9 +59,10 @@ def settings(asked: argparse.Namespace) -> Settings:
     }
     near = {"broker": "simulated"}
     account = AccountSettings.model_validate(
-        {**(far if asked.rest_url else near), "queue_limit": 1_000_000, "parallel_submits": asked.parallel}
-        | {"send_within_s": 3600, "reconcile_interval_s": 300}
+        {**(far if asked.rest_url else near), "queue_limit": 1_000_000}
+        | {"send_within_s": 3600, "reconcile_interval_s": 300, "submit_timeout_s": 60}
     )
+    account = account.model_copy(update={"parallel_submits": asked.parallel})  # also more than a setting may be
     return Settings(
         database_url=f"sqlite+aiosqlite:///{asked.journal.absolute()}",
         grpc_address="127.0.0.1:0",
@@ -93,6 +95,7 @@ def main() -> int:
     logs.configure(chosen.log_level)
     finish = record_commits(asked.commits) if asked.commits else None
     if asked.broker != "venue":
+        app.VenueOptions = partial(VenueOptions, quotes="fixed")  # a market that moves costs, too
         app.simulated_broker = partial(canned_broker, is_silent=asked.broker == "silent")
     if asked.no_freeze:
         gc.freeze = lambda: None

@@ -54,8 +54,11 @@ async def test_one_caller_alone_is_never_made_to_wait(opening: Opening, monkeypa
     for _ in range(20):
         await journal.append([submitted_order()])
     assert slept == []
+    await asyncio.gather(*[journal.append([submitted_order()]) for _ in range(64)])
+    assert slept == [], "those that come together need not be waited for"
     for _ in range(5):
         await asyncio.gather(*[journal.append([submitted_order()]) for _ in range(64)])
+        await asyncio.gather(*[journal.append([submitted_order()]) for _ in range(2)])
     assert slept
     assert set(slept) == {runner.GATHER_S}
     assert runner.GATHER_S <= 0.001

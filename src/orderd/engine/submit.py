@@ -263,6 +263,8 @@ class Submitter:
     def _with_legs(self, intent: OrderIntent) -> list[Order]:
         """The parent and its legs, which have order ids from submission on."""
         parent = self.sketch(intent)
+        if intent.order_class is OrderClass.SIMPLE:
+            return [parent]
         legs = [self.sketch(leg) for leg in leg_intents(intent)]
         if not legs:
             return [parent]

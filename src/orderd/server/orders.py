@@ -11,6 +11,7 @@ import structlog
 
 from oms.v1 import error_pb2
 from oms.v1 import order_service_pb2 as pb
+from orderd.core.order import Order
 from orderd.engine import api
 from orderd.engine.api import CancelAllAsk, Engine, ReplaceAsk, Wait
 from orderd.server import naming
@@ -62,7 +63,7 @@ class OrderChanges:
         call.note(order_id=ref.order_id or ref.client_order_id)
         wait = _wait(request.wait, Wait.BROKER)
         order = await self._engine.cancel(ref, reason=ask.reason, wait=wait, timeout_s=call.patience_s(WAIT_S))
-        return splice.cancel_response(complete_order_bytes(order))
+        return splice.cancel_response(self._bytes(order))
 
     async def CancelAllOrders(self, request: pb.CancelAllOrdersRequest, call: Call) -> bytes:
         """Ask for the cancel of every matching open order of one account."""
@@ -108,7 +109,7 @@ class OrderChanges:
             reason=ask.reason,
         )
         order = await self._engine.replace(ref, terms, timeout_s=call.patience_s(WAIT_S))
-        return splice.replace_response(complete_order_bytes(order))
+        return splice.replace_response(self._bytes(order))
 
     async def PreviewOrder(self, request: pb.PreviewOrderRequest, call: Call) -> bytes:
         """Tell what a submit would do; a malformed order is an answer here, not an error."""
@@ -129,8 +130,16 @@ class OrderChanges:
         intent = ask.intent
         naming.check_known(self._engine, (intent.account_id,))
         call.note(account_id=intent.account_id, client_order_id=intent.client_order_id, trace_id=intent.trace_id)
-        result = await self._engine.submit(intent, wait=wait, timeout_s=call.patience_s(WAIT_S))
-        return splice.submit_response(complete_order_bytes(result.order), replayed=result.replayed)
+        timeout_s = call.patience_s(WAIT_S) if wait is Wait.BROKER else 0.0
+        result = await self._engine.submit(intent, wait=wait, timeout_s=timeout_s)
+        return splice.submit_response(self._bytes(result.order), replayed=result.replayed)
+
+    def _bytes(self, order: Order) -> bytes:
+        """The order as a message: the bytes that were committed, when the journal still has them for this version."""
+        known = self._engine.journal.order_data(order.order_id)
+        if known is not None and splice.is_at(known, order.sequence):
+            return known
+        return complete_order_bytes(order)
 
     async def _one_of_many(self, request: pb.SubmitOrderRequest, call: Call, wait: Wait) -> tuple[bytes, bool]:
         """One result of a batch, and whether it is an order. Whatever happens to one order happens to it alone."""

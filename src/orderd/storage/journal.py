@@ -26,9 +26,10 @@ from orderd.storage import queries, statements
 from orderd.storage.checkpoint import Checkpointer
 from orderd.storage.lock import DatabaseLock
 from orderd.storage.points import Points, order_of
-from orderd.storage.prepare import EPOCH, microseconds, prepare
+from orderd.storage.prepare import EPOCH, check, microseconds, prepare
 from orderd.storage.queries import Query
 from orderd.storage.reads import Reads, Rows
+from orderd.storage.recent import Recent
 from orderd.storage.runner import Runner
 from orderd.storage.writer import AppendCall, Call, Result, Statement, Writer, Written
 
@@ -58,6 +59,7 @@ class SqliteJournal:
         """Start the writer. Called on the loop; `on_failure` is called on it, once."""
         self._parts = parts
         self._points = parts.points
+        self._recent = Recent()
         self._points.tell(self._failed_read)
         self._opened_at = self._head = parts.head
         self._accounts = dict.fromkeys(sorted(parts.accounts))
@@ -65,6 +67,8 @@ class SqliteJournal:
         self._on_failure = on_failure
         self._failure: JournalError | None = None
         self._is_closed = False
+        self._handed: list[tuple[Sequence[Append], asyncio.Future[Any]]] = []
+        """Appends of this turn of the loop, not encoded yet."""
         self._waiting: deque[asyncio.Future[Any]] = deque()
         self._loop = asyncio.get_running_loop()
         parts.runner.start(self._write, self)
@@ -91,13 +95,34 @@ class SqliteJournal:
         """See `Journal.append`. One `Recorded` for each append that has steps, in their order.
 
         Raises ValueError at once when the steps of an append are not one order's next versions. Besides the errors of
-        the port the awaitable may raise ConflictError: the append follows a version that is not the order's last.
+        the port the awaitable may raise ConflictError (the append follows a version that is not the order's last), and
+        ValueError or TypeError for a value that cannot be written down.
         """
-        prepared = tuple([prepare(append) for append in appends])
-        for one in prepared:
-            if one.order is not None and one.order.intent.account_id not in self._accounts:
-                self._accounts[one.order.intent.account_id] = None
-        return self._put(AppendCall(prepared))
+        for append in appends:
+            check(append.steps)
+        future: asyncio.Future[tuple[Recorded, ...]] = self._loop.create_future()
+        if self._is_refusing(future):
+            return future
+        if not self._handed:
+            self._loop.call_soon(self._hand_over)
+        self._handed.append((appends, future))
+        return future
+
+    def _hand_over(self) -> None:
+        """Encode what this turn of the loop brought and hand it to the writer, in order.
+
+        All in a row: the encoders cost half as much as they do one at a time between everything else.
+        """
+        handed, self._handed = self._handed, []
+        for appends, future in handed:
+            call = _encoded(appends, future)
+            if call is None:
+                continue
+            for one in call.appends:
+                if one.order is not None and one.order.intent.account_id not in self._accounts:
+                    self._accounts[one.order.intent.account_id] = None
+            self._waiting.append(future)
+            self._parts.runner.put(call)
 
     def stage(self, recorded: Recorded, legs: Sequence[Recorded] = ()) -> Staged:
         """See `Journal.stage`."""
@@ -125,12 +150,17 @@ class SqliteJournal:
 
     def _put(self, call: Call) -> "asyncio.Future[Any]":
         future: asyncio.Future[Any] = self._loop.create_future()
-        if self._failure is not None or self._is_closed:
-            future.set_exception(self._failure or JournalError("the journal is closed"))
-        else:
+        if not self._is_refusing(future):
+            self._hand_over()  # what was called before is written before
             self._waiting.append(future)
             self._parts.runner.put(call)
         return future
+
+    def _is_refusing(self, future: "asyncio.Future[Any]") -> bool:
+        if self._failure is None and not self._is_closed:
+            return False
+        future.set_exception(self._failure or JournalError("the journal is closed"))
+        return True
 
     def _write(self, batch: Sequence[Call]) -> Written:
         """What the runner runs, wherever it runs it."""
@@ -143,6 +173,7 @@ class SqliteJournal:
         if self._failure is not None:
             return  # nobody waits any more, and nobody may be told what follows an unknown
         self._head = written.head
+        self._recent.take(written.changes)
         if written.entries:
             self._tell(written.entries)
         for result in written.results:
@@ -167,6 +198,9 @@ class SqliteJournal:
         self._failure.__cause__ = error
         while self._waiting:
             _resolve(self._waiting.popleft(), self._failure)
+        handed, self._handed = self._handed, []
+        for _, future in handed:
+            _resolve(future, self._failure)
         if self._on_failure is not None:
             self._on_failure(self._failure)
 
@@ -196,11 +230,12 @@ class SqliteJournal:
 
     def order_data(self, order_id: str) -> bytes | None:
         """See `Journal.order_data`."""
-        return self._points.order_data(order_id)
+        return self._recent.order(order_id) or self._points.order_data(order_id)
 
     def fill_data(self, order_id: str) -> Sequence[bytes]:
         """See `Journal.fill_data`."""
-        return self._points.fill_data(order_id)
+        recent = self._recent.fills(order_id)
+        return self._points.fill_data(order_id) if recent is None else recent
 
     # --------------------------------------------------------------------------------------------------- lists
 
@@ -315,6 +350,7 @@ class SqliteJournal:
         """See `Journal.close`. Closing twice is closing once."""
         if self._is_closed:
             return
+        self._hand_over()
         self._is_closed = True
         parts = self._parts
         await parts.runner.stop()
@@ -325,7 +361,22 @@ class SqliteJournal:
         parts.lock.free()
 
 
-def _resolve(future: "asyncio.Future[Any]", result: Result | JournalError) -> None:
+def _encoded(appends: Sequence[Append], future: "asyncio.Future[Any]") -> AppendCall | None:
+    """What the writer is given, or None: then the future tells why nothing of it can be written."""
+    failure: Exception | None = RuntimeError("an append could not be encoded")
+    try:
+        call = AppendCall(tuple([prepare(append) for append in appends]))
+        failure = None
+    except (TypeError, ValueError) as error:
+        failure = error
+        return None
+    finally:
+        if failure is not None:
+            _resolve(future, failure)
+    return call
+
+
+def _resolve(future: "asyncio.Future[Any]", result: Result | Exception) -> None:
     if future.done():  # its caller has gone; what it asked for is in the journal all the same
         return
     if isinstance(result, Exception):

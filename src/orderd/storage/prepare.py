@@ -1,7 +1,7 @@
 """From a core `Append` to the rows that record it, all but the sequence.
 
-This runs where `append` is called, so a value that cannot be written down is the caller's exception and never reaches
-the writer. What is left for the writer is to splice in the sequence, which only the transaction knows.
+This runs before the writer is handed anything, so a value that cannot be written down is its caller's exception alone.
+What is left for the writer is to splice in the sequence, which only the transaction knows.
 """
 
 from collections.abc import Iterator
@@ -25,13 +25,21 @@ Cells = tuple[Cell, ...]
 _state = msgspec.msgpack.Encoder()
 
 
+class PreparedFill(msgspec.Struct, frozen=True, gc=False):
+    """A fill that an event touched. `cells` are its columns, but for `sequence`, which stands before the last two."""
+
+    fill_id: str
+    body: bytes
+    cells: Cells
+
+
 class PreparedEvent(msgspec.Struct, frozen=True, gc=False):
     """One step: the partial messages of the event and of the order after it, and the fills it touched."""
 
     version: int
     event: bytes
     order: bytes
-    fills: tuple[Cells, ...]
+    fills: tuple[PreparedFill, ...]
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -67,7 +75,6 @@ def prepare(append: Append) -> Prepared:
     first, last = append.steps[0], append.steps[-1]
     order = last.after
     is_new = first.before is None
-    _check(append.steps)
     return Prepared(
         order=order,
         is_new=is_new,
@@ -89,8 +96,10 @@ def _events(steps: tuple[Step, ...], final: Order) -> tuple[PreparedEvent, ...]:
     )
 
 
-def _check(steps: tuple[Step, ...]) -> None:
+def check(steps: tuple[Step, ...]) -> None:
     """Hold the caller to one order and to versions without gaps; 1 is the first. Raises ValueError."""
+    if not steps:
+        return
     first = steps[0]
     if first.before is None and first.after.version != 1:
         raise ValueError(f"order {first.after.order_id} begins at version {first.after.version}, not 1")
@@ -137,16 +146,17 @@ def _touched(step: Step) -> tuple[FillId, ...]:
             return ()
 
 
-def _fills(step: Step, final: Order) -> tuple[Cells, ...]:
+def _fills(step: Step, final: Order) -> tuple[PreparedFill, ...]:
     touched = _touched(step)
     if not touched:
         return ()
     return tuple([_fill(step, fill, final) for fill in step.after.fills if fill.fill_id in touched])
 
 
-def _fill(step: Step, fill: Fill, final: Order) -> Cells:
+def _fill(step: Step, fill: Fill, final: Order) -> PreparedFill:
     intent = final.intent
-    return (
+    body = fill_bytes(step.after, fill)
+    cells = (
         fill.fill_id,
         final.order_id,
         intent.account_id,
@@ -156,9 +166,10 @@ def _fill(step: Step, fill: Fill, final: Order) -> Cells:
         canonical(fill.quantity),
         canonical(fill.price),
         microseconds(fill.recorded_time),
-        fill_bytes(step.after, fill),
+        body,
         _state.encode(fill),
     )
+    return PreparedFill(fill.fill_id, body, cells)
 
 
 def _links(steps: tuple[Step, ...]) -> Iterator[Cells]:

@@ -1,7 +1,8 @@
 """When and where the writer runs: in a thread of its own, or inline for a simulation.
 
 Group commit: whatever waits when the writer is free becomes one transaction. Nothing is ever timed when one caller is
-alone; under load the thread lets a batch gather for a moment, because a sync costs the same for one order as for fifty.
+alone; after a crowd the thread lets the next batch gather for a moment, because a sync, a hop to the loop and the
+interpreter's lock changing hands cost the same for one order as for fifty.
 """
 
 import asyncio
@@ -17,9 +18,13 @@ from orderd.storage.writer import Call, Written
 
 BATCH_CALLS = 256
 """Most calls in one transaction: bounds how long the first of them waits."""
-GATHER_S: float = 0.0005
-"""How long a batch gathers, only when the previous one was a crowd."""
-CROWD = 8
+CROWD = 4
+"""From so many calls in the previous batch on, the next one gathers."""
+GATHER_S: float = 0.001
+"""It does so in steps of this length, until as many have come as the time before, or a step brings nobody."""
+STEPS = 4
+ENOUGH = 32
+"""Calls that are not kept waiting for more."""
 
 
 class Delivery(Protocol):
@@ -95,7 +100,7 @@ class ThreadRunner:
         failure: Exception | None = RuntimeError("the journal's writer ended by an error of its own")
         try:
             size = 0
-            while batch := self._gather(was_crowd=size >= CROWD):
+            while batch := self._gather(expected=size if size >= CROWD else 0):
                 written = write(batch)
                 size = len(batch)
                 _tell(loop, delivery.committed, written)
@@ -107,16 +112,25 @@ class ThreadRunner:
                 _tell(loop, delivery.failed, failure)
             _tell(loop, self._ended.set)
 
-    def _gather(self, *, was_crowd: bool) -> list[Call]:
+    def _gather(self, *, expected: int) -> list[Call]:
         """Wait for a call and take everything that waits with it; empty at the end."""
         batch: list[Call] = []
         if self._is_stopping or not self._take(batch, is_waiting=True):
             return batch
-        if was_crowd:
+        self._take_all(batch)
+        for _ in range(STEPS):
+            size = len(batch)
+            if size >= min(expected, ENOUGH) or self._is_stopping:
+                break
             time.sleep(GATHER_S)
+            self._take_all(batch)
+            if len(batch) == size:
+                break
+        return batch
+
+    def _take_all(self, batch: list[Call]) -> None:
         while len(batch) < BATCH_CALLS and self._take(batch, is_waiting=False):
             pass
-        return batch
 
     def _take(self, batch: list[Call], *, is_waiting: bool) -> bool:
         try:

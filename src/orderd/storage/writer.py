@@ -18,6 +18,7 @@ from orderd.ports import Entry, KeyTakenError
 from orderd.storage import statements
 from orderd.storage.errors import ConflictError
 from orderd.storage.prepare import Cells, Prepared
+from orderd.storage.recent import Changed, Fill
 from orderd.wire.splice import complete_event, with_sequence
 
 
@@ -43,6 +44,8 @@ class Written(msgspec.Struct, frozen=True):
 
     results: tuple[Result, ...]
     entries: tuple[Entry, ...]
+    changes: tuple[Changed, ...]
+    """Every order that was written, as often as it was."""
     head: int
     rows: int
     """Roughly how many rows were written: an order and its events."""
@@ -59,6 +62,7 @@ class _Rows:
         self.links: list[Cells] = []
         self.raw: list[Cells] = []
         self.entries: list[Entry] = []
+        self.changes: list[Changed] = []
 
     def run(self, connection: sqlite3.Connection) -> None:
         if self.inserts:
@@ -109,11 +113,12 @@ class Writer:
         rows = _Rows()
         results = tuple([self._take(call, rows) for call in batch])
         rows.run(self._connection)
-        return Written(results, tuple(rows.entries), self._head, len(results) + len(rows.entries))
+        return Written(results, tuple(rows.entries), tuple(rows.changes), self._head, len(results) + len(rows.entries))
 
     def _one_by_one(self, batch: Sequence[Call]) -> Written:
         results: list[Result] = []
         entries: list[Entry] = []
+        changes: list[Changed] = []
         for call in batch:
             head = self._head
             rows = _Rows()
@@ -127,9 +132,10 @@ class Writer:
                 result = self._refusal(call, error)
             else:
                 entries += rows.entries
+                changes += rows.changes
             self._connection.execute("RELEASE one_call")
             results.append(result)
-        return Written(tuple(results), tuple(entries), self._head, len(results) + len(entries))
+        return Written(tuple(results), tuple(entries), tuple(changes), self._head, len(results) + len(entries))
 
     def _refusal(self, call: Call, error: sqlite3.IntegrityError) -> KeyTakenError | ConflictError:
         if isinstance(call, AppendCall):
@@ -161,6 +167,7 @@ class Writer:
         """Give each event its sequence and finish its bytes."""
         first = sequence = self._head + 1
         body = b""
+        fills: list[Fill] = []
         for event in prepared.events:
             sequence = self._head + 1
             body = with_sequence(event.order, sequence)
@@ -168,8 +175,10 @@ class Writer:
             rows.events.append((sequence, order.order_id, event.version, data))
             rows.entries.append(_entry(sequence, order, data))
             for fill in event.fills:
-                rows.fills.append((*fill[:-2], sequence, *fill[-2:]))
+                rows.fills.append((*fill.cells[:-2], sequence, *fill.cells[-2:]))
+                fills.append((fill.fill_id, fill.body))
             self._head = sequence
+        rows.changes.append(Changed(order.order_id, body, prepared.is_new, tuple(fills)))
         rows.links += prepared.links
         self._place(prepared, order, (sequence, body), rows)
         return Recorded(order=msgspec.structs.replace(order, sequence=sequence), first_sequence=first)

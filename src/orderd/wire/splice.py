@@ -115,6 +115,11 @@ def with_sequence(partial: bytes, sequence: int) -> bytes:
     return partial + number_field(_ORDER_SEQUENCE, sequence)
 
 
+def is_at(order: bytes, sequence: int) -> bool:
+    """Whether these are the complete bytes of an `Order` with this sequence: it stands last, and is never 0."""
+    return order.endswith(number_field(_ORDER_SEQUENCE, sequence)) if sequence else False
+
+
 def complete_event(partial: bytes, order: bytes, sequence: int) -> bytes:
     """Complete the bytes of an `OrderEvent` with the bytes of the complete order after it, and its sequence."""
     return b"".join((partial, _EVENT_ORDER, varint(len(order)), order, number_field(_EVENT_SEQUENCE, sequence)))
