@@ -16,6 +16,7 @@ from oms.v1 import account_service_pb2, broker_service_pb2, order_service_pb2
 from orderd.engine.api import Engine
 from orderd.server.accounts import AccountService
 from orderd.server.brokers import BrokerService
+from orderd.server.discrepancies import DiscrepancyCalls
 from orderd.server.order_reads import OrderReads
 from orderd.server.orders import OrderChanges
 from orderd.server.reflection import ReflectionHandlers
@@ -105,7 +106,7 @@ class GrpcServer:
         order, account, broker = (next(iter(file.services_by_name.values())) for file in _FILES)
         self._registry.add(order, OrderChanges(engine), OrderReads(engine), OrderStreams(engine))
         self._registry.add(account, AccountService(engine))
-        self._registry.add(broker, BrokerService(engine))
+        self._registry.add(broker, BrokerService(engine), DiscrepancyCalls())
         self._service_names = (order.full_name, account.full_name, broker.full_name)
 
     @property

@@ -82,6 +82,162 @@ ORPHAN_SIDE_LOCAL_ONLY: OrphanSide.ValueType  # 2
 """We have it open, the broker's list does not show it. This alone does not prove that it ended."""
 Global___OrphanSide: _TypeAlias = OrphanSide  # noqa: Y015
 
+class _DiscrepancyKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DiscrepancyKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DiscrepancyKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DISCREPANCY_KIND_UNSPECIFIED: _DiscrepancyKind.ValueType  # 0
+    """Never sent by the server."""
+    DISCREPANCY_KIND_ADOPTION_MISMATCH: _DiscrepancyKind.ValueType  # 1
+    """The broker has an order under this order's client id that differs in more than type or price; it was not adopted."""
+    DISCREPANCY_KIND_SECOND_BROKER_ORDER: _DiscrepancyKind.ValueType  # 2
+    """Two broker orders claim to be this order."""
+    DISCREPANCY_KIND_MASS_DISAPPEARANCE: _DiscrepancyKind.ValueType  # 3
+    """Every known open order is gone from the broker's lists at once."""
+    DISCREPANCY_KIND_ACCOUNT_CHANGED: _DiscrepancyKind.ValueType  # 4
+    """The broker shows another account number than before."""
+    DISCREPANCY_KIND_STATE_DIFFERS: _DiscrepancyKind.ValueType  # 5
+    """One side has the order open, the other ended."""
+    DISCREPANCY_KIND_QUANTITY_DIFFERS: _DiscrepancyKind.ValueType  # 6
+    """The executed quantities differ."""
+    DISCREPANCY_KIND_AVERAGE_DIFFERS: _DiscrepancyKind.ValueType  # 7
+    """The average prices differ at the scale that the broker prints."""
+    DISCREPANCY_KIND_CANCEL_UNPROVEN: _DiscrepancyKind.ValueType  # 8
+    """Three cancels were taken by the broker and no end came of them."""
+    DISCREPANCY_KIND_REPLACE_UNPROVEN: _DiscrepancyKind.ValueType  # 9
+    """A replace was sent and neither a successor nor a refusal can be found."""
+    DISCREPANCY_KIND_ORDER_VANISHED: _DiscrepancyKind.ValueType  # 10
+    """The broker does not know an order that was open there."""
+    DISCREPANCY_KIND_OVERFILL: _DiscrepancyKind.ValueType  # 11
+    """More was executed than was ordered."""
+    DISCREPANCY_KIND_EXECUTION_OVERLAPS: _DiscrepancyKind.ValueType  # 12
+    """An execution covers part of another one; it was not booked."""
+    DISCREPANCY_KIND_EXECUTION_CHANGED: _DiscrepancyKind.ValueType  # 13
+    """A known execution was told again with other content, and no word of a correction; the first stands."""
+    DISCREPANCY_KIND_EXECUTIONS_MISSING: _DiscrepancyKind.ValueType  # 14
+    """The broker's executed quantity is larger than its executions, where nothing may be inferred."""
+    DISCREPANCY_KIND_PRICE_MISSING: _DiscrepancyKind.ValueType  # 15
+    """The broker executed a quantity and does not tell its price, so it is not booked."""
+    DISCREPANCY_KIND_FILLED_SHORT: _DiscrepancyKind.ValueType  # 16
+    """The broker calls the order filled, and less than its quantity was executed."""
+    DISCREPANCY_KIND_REVIVED: _DiscrepancyKind.ValueType  # 17
+    """An order that we had ended is, or was, alive at the broker."""
+    DISCREPANCY_KIND_ENDED_BUT_LIVE: _DiscrepancyKind.ValueType  # 18
+    """The broker had ended the order, and shows it open again."""
+
+class DiscrepancyKind(_DiscrepancyKind, metaclass=_DiscrepancyKindEnumTypeWrapper):
+    """DiscrepancyKind says what differs."""
+
+DISCREPANCY_KIND_UNSPECIFIED: DiscrepancyKind.ValueType  # 0
+"""Never sent by the server."""
+DISCREPANCY_KIND_ADOPTION_MISMATCH: DiscrepancyKind.ValueType  # 1
+"""The broker has an order under this order's client id that differs in more than type or price; it was not adopted."""
+DISCREPANCY_KIND_SECOND_BROKER_ORDER: DiscrepancyKind.ValueType  # 2
+"""Two broker orders claim to be this order."""
+DISCREPANCY_KIND_MASS_DISAPPEARANCE: DiscrepancyKind.ValueType  # 3
+"""Every known open order is gone from the broker's lists at once."""
+DISCREPANCY_KIND_ACCOUNT_CHANGED: DiscrepancyKind.ValueType  # 4
+"""The broker shows another account number than before."""
+DISCREPANCY_KIND_STATE_DIFFERS: DiscrepancyKind.ValueType  # 5
+"""One side has the order open, the other ended."""
+DISCREPANCY_KIND_QUANTITY_DIFFERS: DiscrepancyKind.ValueType  # 6
+"""The executed quantities differ."""
+DISCREPANCY_KIND_AVERAGE_DIFFERS: DiscrepancyKind.ValueType  # 7
+"""The average prices differ at the scale that the broker prints."""
+DISCREPANCY_KIND_CANCEL_UNPROVEN: DiscrepancyKind.ValueType  # 8
+"""Three cancels were taken by the broker and no end came of them."""
+DISCREPANCY_KIND_REPLACE_UNPROVEN: DiscrepancyKind.ValueType  # 9
+"""A replace was sent and neither a successor nor a refusal can be found."""
+DISCREPANCY_KIND_ORDER_VANISHED: DiscrepancyKind.ValueType  # 10
+"""The broker does not know an order that was open there."""
+DISCREPANCY_KIND_OVERFILL: DiscrepancyKind.ValueType  # 11
+"""More was executed than was ordered."""
+DISCREPANCY_KIND_EXECUTION_OVERLAPS: DiscrepancyKind.ValueType  # 12
+"""An execution covers part of another one; it was not booked."""
+DISCREPANCY_KIND_EXECUTION_CHANGED: DiscrepancyKind.ValueType  # 13
+"""A known execution was told again with other content, and no word of a correction; the first stands."""
+DISCREPANCY_KIND_EXECUTIONS_MISSING: DiscrepancyKind.ValueType  # 14
+"""The broker's executed quantity is larger than its executions, where nothing may be inferred."""
+DISCREPANCY_KIND_PRICE_MISSING: DiscrepancyKind.ValueType  # 15
+"""The broker executed a quantity and does not tell its price, so it is not booked."""
+DISCREPANCY_KIND_FILLED_SHORT: DiscrepancyKind.ValueType  # 16
+"""The broker calls the order filled, and less than its quantity was executed."""
+DISCREPANCY_KIND_REVIVED: DiscrepancyKind.ValueType  # 17
+"""An order that we had ended is, or was, alive at the broker."""
+DISCREPANCY_KIND_ENDED_BUT_LIVE: DiscrepancyKind.ValueType  # 18
+"""The broker had ended the order, and shows it open again."""
+Global___DiscrepancyKind: _TypeAlias = DiscrepancyKind  # noqa: Y015
+
+class _DiscrepancyEffect:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DiscrepancyEffectEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DiscrepancyEffect.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DISCREPANCY_EFFECT_UNSPECIFIED: _DiscrepancyEffect.ValueType  # 0
+    """Never sent by the server."""
+    DISCREPANCY_EFFECT_NONE: _DiscrepancyEffect.ValueType  # 1
+    """Nothing."""
+    DISCREPANCY_EFFECT_SYMBOL_BLOCKED: _DiscrepancyEffect.ValueType  # 2
+    """New entries in its symbol are DENIED with SYMBOL_BLOCKED. Exits, stops and cancels pass."""
+    DISCREPANCY_EFFECT_ACCOUNT_HALTED: _DiscrepancyEffect.ValueType  # 3
+    """The account is halted until ResumeAccount."""
+
+class DiscrepancyEffect(_DiscrepancyEffect, metaclass=_DiscrepancyEffectEnumTypeWrapper):
+    """DiscrepancyEffect says what a discrepancy stops while it is open."""
+
+DISCREPANCY_EFFECT_UNSPECIFIED: DiscrepancyEffect.ValueType  # 0
+"""Never sent by the server."""
+DISCREPANCY_EFFECT_NONE: DiscrepancyEffect.ValueType  # 1
+"""Nothing."""
+DISCREPANCY_EFFECT_SYMBOL_BLOCKED: DiscrepancyEffect.ValueType  # 2
+"""New entries in its symbol are DENIED with SYMBOL_BLOCKED. Exits, stops and cancels pass."""
+DISCREPANCY_EFFECT_ACCOUNT_HALTED: DiscrepancyEffect.ValueType  # 3
+"""The account is halted until ResumeAccount."""
+Global___DiscrepancyEffect: _TypeAlias = DiscrepancyEffect  # noqa: Y015
+
+class _OrderResolution:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OrderResolutionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderResolution.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ORDER_RESOLUTION_UNSPECIFIED: _OrderResolution.ValueType  # 0
+    """Not allowed in a request."""
+    ORDER_RESOLUTION_ADOPT: _OrderResolution.ValueType  # 1
+    """It is the broker's order broker_order_id. That one is read, compared, and followed from now on."""
+    ORDER_RESOLUTION_NOT_PLACED: _OrderResolution.ValueType  # 2
+    """It never reached the broker: SUBMIT_FAILED. Only without a broker id, and when the broker does not find it."""
+    ORDER_RESOLUTION_ENDED: _OrderResolution.ValueType  # 3
+    """It ended as `status`, with `filled_quantity` executed in all."""
+    ORDER_RESOLUTION_RESEND: _OrderResolution.ValueType  # 4
+    """It never reached the broker and is handed over again with the same client id, in its turn, unless it has grown too
+    old meanwhile. Only without a broker id, and when the broker does not find it.
+    """
+    ORDER_RESOLUTION_BUSTED: _OrderResolution.ValueType  # 5
+    """The broker took the execution `execution_id` back, and nobody here heard of it. Also for an order that has ended."""
+
+class OrderResolution(_OrderResolution, metaclass=_OrderResolutionEnumTypeWrapper):
+    """OrderResolution is what an operator may say about an order."""
+
+ORDER_RESOLUTION_UNSPECIFIED: OrderResolution.ValueType  # 0
+"""Not allowed in a request."""
+ORDER_RESOLUTION_ADOPT: OrderResolution.ValueType  # 1
+"""It is the broker's order broker_order_id. That one is read, compared, and followed from now on."""
+ORDER_RESOLUTION_NOT_PLACED: OrderResolution.ValueType  # 2
+"""It never reached the broker: SUBMIT_FAILED. Only without a broker id, and when the broker does not find it."""
+ORDER_RESOLUTION_ENDED: OrderResolution.ValueType  # 3
+"""It ended as `status`, with `filled_quantity` executed in all."""
+ORDER_RESOLUTION_RESEND: OrderResolution.ValueType  # 4
+"""It never reached the broker and is handed over again with the same client id, in its turn, unless it has grown too
+old meanwhile. Only without a broker id, and when the broker does not find it.
+"""
+ORDER_RESOLUTION_BUSTED: OrderResolution.ValueType  # 5
+"""The broker took the execution `execution_id` back, and nobody here heard of it. Also for an order that has ended."""
+Global___OrderResolution: _TypeAlias = OrderResolution  # noqa: Y015
+
 @_typing.final
 class ReconcileRequest(_message.Message):
     """ReconcileRequest names the account."""
@@ -407,3 +563,341 @@ class ResumeAccountResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResumeAccountResponse: _TypeAlias = ResumeAccountResponse  # noqa: Y015
+
+@_typing.final
+class Discrepancy(_message.Message):
+    """Discrepancy is one difference between the broker's word and ours. One record at a time is open for a kind and order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISCREPANCY_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    EFFECT_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    BROKER_ORDER_ID_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    EXPECTED_FIELD_NUMBER: _builtins.int
+    OBSERVED_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    OPENED_TIME_FIELD_NUMBER: _builtins.int
+    AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
+    RESOLVED_TIME_FIELD_NUMBER: _builtins.int
+    RESOLVED_BY_FIELD_NUMBER: _builtins.int
+    RESOLUTION_FIELD_NUMBER: _builtins.int
+    OPERATOR_NAME_FIELD_NUMBER: _builtins.int
+    discrepancy_id: _builtins.str
+    """Our id."""
+    account_id: _builtins.str
+    """The account."""
+    kind: Global___DiscrepancyKind.ValueType
+    """What differs."""
+    effect: Global___DiscrepancyEffect.ValueType
+    """What it stops while it is open."""
+    order_id: _builtins.str
+    """The order it is about. Empty when it is about the account."""
+    broker_order_id: _builtins.str
+    """The order's broker id when it was opened. Empty when it had none."""
+    symbol: _builtins.str
+    """Canonical symbol. Empty when it is about the account, or about a multi-leg parent."""
+    expected: _builtins.str
+    """What our record says."""
+    observed: _builtins.str
+    """What the broker says."""
+    evidence: _builtins.str
+    """Where the observation came from, when there is more to say."""
+    source: _order_pb2.EventSource.ValueType
+    """Whose word brought it up."""
+    after_sequence: _builtins.int
+    """The journal's head just before it: the order's event that came with it, if any, is the next one of that order."""
+    resolved_by: _order_pb2.EventSource.ValueType
+    """Who closed it: RECONCILER by comparing again, OPERATOR by ResolveDiscrepancy, ResolveOrder or ResumeAccount, or the
+    source of the fact that settled it.
+    """
+    resolution: _builtins.str
+    """Why: the operator's reason, or what was found equal."""
+    operator_name: _builtins.str
+    """The operator's name as the call gave it."""
+    @_builtins.property
+    def opened_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was recorded."""
+
+    @_builtins.property
+    def resolved_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was closed. Absent while it is open."""
+
+    def __init__(
+        self,
+        *,
+        discrepancy_id: _builtins.str = ...,
+        account_id: _builtins.str = ...,
+        kind: Global___DiscrepancyKind.ValueType = ...,
+        effect: Global___DiscrepancyEffect.ValueType = ...,
+        order_id: _builtins.str = ...,
+        broker_order_id: _builtins.str = ...,
+        symbol: _builtins.str = ...,
+        expected: _builtins.str = ...,
+        observed: _builtins.str = ...,
+        evidence: _builtins.str = ...,
+        source: _order_pb2.EventSource.ValueType = ...,
+        opened_time: _timestamp_pb2.Timestamp | None = ...,
+        after_sequence: _builtins.int = ...,
+        resolved_time: _timestamp_pb2.Timestamp | None = ...,
+        resolved_by: _order_pb2.EventSource.ValueType = ...,
+        resolution: _builtins.str = ...,
+        operator_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["opened_time", b"opened_time", "resolved_time", b"resolved_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "after_sequence", b"after_sequence", "broker_order_id", b"broker_order_id", "discrepancy_id", b"discrepancy_id", "effect", b"effect", "evidence", b"evidence", "expected", b"expected", "kind", b"kind", "observed", b"observed", "opened_time", b"opened_time", "operator_name", b"operator_name", "order_id", b"order_id", "resolution", b"resolution", "resolved_by", b"resolved_by", "resolved_time", b"resolved_time", "source", b"source", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Discrepancy: _TypeAlias = Discrepancy  # noqa: Y015
+
+@_typing.final
+class ListDiscrepanciesRequest(_message.Message):
+    """ListDiscrepanciesRequest filters: AND between fields, OR inside one, empty = all."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_IDS_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    SYMBOLS_FIELD_NUMBER: _builtins.int
+    ORDER_IDS_FIELD_NUMBER: _builtins.int
+    OPEN_ONLY_FIELD_NUMBER: _builtins.int
+    OPENED_AFTER_TIME_FIELD_NUMBER: _builtins.int
+    OPENED_BEFORE_TIME_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    open_only: _builtins.bool
+    """Only what is not resolved."""
+    page_size: _builtins.int
+    """Records in one page; 0 means 50, more than 1000 means 1000."""
+    page_token: _builtins.str
+    """next_page_token of the page before, with the same filter. Empty: the first page."""
+    @_builtins.property
+    def account_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only these accounts."""
+
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___DiscrepancyKind.ValueType]:
+        """Only these kinds."""
+
+    @_builtins.property
+    def symbols(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only these symbols."""
+
+    @_builtins.property
+    def order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only these orders."""
+
+    @_builtins.property
+    def opened_after_time(self) -> _timestamp_pb2.Timestamp:
+        """Only opened after this time."""
+
+    @_builtins.property
+    def opened_before_time(self) -> _timestamp_pb2.Timestamp:
+        """Only opened before this time."""
+
+    def __init__(
+        self,
+        *,
+        account_ids: _abc.Iterable[_builtins.str] | None = ...,
+        kinds: _abc.Iterable[Global___DiscrepancyKind.ValueType] | None = ...,
+        symbols: _abc.Iterable[_builtins.str] | None = ...,
+        order_ids: _abc.Iterable[_builtins.str] | None = ...,
+        open_only: _builtins.bool = ...,
+        opened_after_time: _timestamp_pb2.Timestamp | None = ...,
+        opened_before_time: _timestamp_pb2.Timestamp | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["opened_after_time", b"opened_after_time", "opened_before_time", b"opened_before_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_ids", b"account_ids", "kinds", b"kinds", "open_only", b"open_only", "opened_after_time", b"opened_after_time", "opened_before_time", b"opened_before_time", "order_ids", b"order_ids", "page_size", b"page_size", "page_token", b"page_token", "symbols", b"symbols"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDiscrepanciesRequest: _TypeAlias = ListDiscrepanciesRequest  # noqa: Y015
+
+@_typing.final
+class ListDiscrepanciesResponse(_message.Message):
+    """ListDiscrepanciesResponse is one page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISCREPANCIES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page. Empty: this was the last."""
+    sequence: _builtins.int
+    """The journal's head at the first page."""
+    @_builtins.property
+    def discrepancies(self) -> _containers.RepeatedCompositeFieldContainer[Global___Discrepancy]:
+        """The records, newest first."""
+
+    def __init__(
+        self,
+        *,
+        discrepancies: _abc.Iterable[Global___Discrepancy] | None = ...,
+        next_page_token: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["discrepancies", b"discrepancies", "next_page_token", b"next_page_token", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDiscrepanciesResponse: _TypeAlias = ListDiscrepanciesResponse  # noqa: Y015
+
+@_typing.final
+class ResolveDiscrepancyRequest(_message.Message):
+    """ResolveDiscrepancyRequest names a discrepancy and the reason to close it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISCREPANCY_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    OPERATOR_NAME_FIELD_NUMBER: _builtins.int
+    discrepancy_id: _builtins.str
+    """The discrepancy. Required."""
+    reason: _builtins.str
+    """Why it is settled; 1 to 512 characters. Required, and kept with the record."""
+    operator_name: _builtins.str
+    """Who says so, for the record; at most 128 characters."""
+    def __init__(
+        self,
+        *,
+        discrepancy_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        operator_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["discrepancy_id", b"discrepancy_id", "operator_name", b"operator_name", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveDiscrepancyRequest: _TypeAlias = ResolveDiscrepancyRequest  # noqa: Y015
+
+@_typing.final
+class ResolveDiscrepancyResponse(_message.Message):
+    """ResolveDiscrepancyResponse is the discrepancy, closed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISCREPANCY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def discrepancy(self) -> Global___Discrepancy:
+        """The record."""
+
+    def __init__(
+        self,
+        *,
+        discrepancy: Global___Discrepancy | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["discrepancy", b"discrepancy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["discrepancy", b"discrepancy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveDiscrepancyResponse: _TypeAlias = ResolveDiscrepancyResponse  # noqa: Y015
+
+@_typing.final
+class ResolveOrderRequest(_message.Message):
+    """ResolveOrderRequest is an operator's word about one order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    CLIENT_ORDER_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    RESOLUTION_FIELD_NUMBER: _builtins.int
+    BROKER_ORDER_ID_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    FILLED_QUANTITY_FIELD_NUMBER: _builtins.int
+    AVERAGE_FILL_PRICE_FIELD_NUMBER: _builtins.int
+    EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    OPERATOR_NAME_FIELD_NUMBER: _builtins.int
+    order_id: _builtins.str
+    """Our id. Exactly one of order_id and client_order_id."""
+    client_order_id: _builtins.str
+    """The idempotency key of the order. Exactly one of order_id and client_order_id."""
+    account_id: _builtins.str
+    """The account. Optional with order_id, and when exactly one account is configured."""
+    resolution: Global___OrderResolution.ValueType
+    """What became of it. Required."""
+    broker_order_id: _builtins.str
+    """With ADOPT only, and required there: the broker's order."""
+    status: _order_pb2.OrderStatus.ValueType
+    """With ENDED only, and required there: CANCELED, EXPIRED, REJECTED or FILLED."""
+    filled_quantity: _builtins.str
+    """With ENDED only: executed in all. Empty: what is booked. Less than what is booked is refused."""
+    average_fill_price: _builtins.str
+    """With ENDED only, and required when filled_quantity is more than what is booked: average price of all of it."""
+    execution_id: _builtins.str
+    """With BUSTED only, and required there: the execution that the broker took back."""
+    expected_version: _builtins.int
+    """Resolve only when this is the order's version. 0: not asked."""
+    reason: _builtins.str
+    """Why; 1 to 512 characters. Required, and journaled with the order."""
+    evidence: _builtins.str
+    """What it rests on, such as the broker's ticket or statement; 1 to 512 characters. Required, and journaled."""
+    operator_name: _builtins.str
+    """Who says so, for the record; at most 128 characters."""
+    def __init__(
+        self,
+        *,
+        order_id: _builtins.str = ...,
+        client_order_id: _builtins.str = ...,
+        account_id: _builtins.str = ...,
+        resolution: Global___OrderResolution.ValueType = ...,
+        broker_order_id: _builtins.str = ...,
+        status: _order_pb2.OrderStatus.ValueType = ...,
+        filled_quantity: _builtins.str = ...,
+        average_fill_price: _builtins.str = ...,
+        execution_id: _builtins.str = ...,
+        expected_version: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        evidence: _builtins.str = ...,
+        operator_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "average_fill_price", b"average_fill_price", "broker_order_id", b"broker_order_id", "client_order_id", b"client_order_id", "evidence", b"evidence", "execution_id", b"execution_id", "expected_version", b"expected_version", "filled_quantity", b"filled_quantity", "operator_name", b"operator_name", "order_id", b"order_id", "reason", b"reason", "resolution", b"resolution", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveOrderRequest: _TypeAlias = ResolveOrderRequest  # noqa: Y015
+
+@_typing.final
+class ResolveOrderResponse(_message.Message):
+    """ResolveOrderResponse is the order afterwards."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def order(self) -> _order_pb2.Order:
+        """The order."""
+
+    def __init__(
+        self,
+        *,
+        order: _order_pb2.Order | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveOrderResponse: _TypeAlias = ResolveOrderResponse  # noqa: Y015

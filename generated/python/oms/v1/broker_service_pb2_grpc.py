@@ -50,6 +50,21 @@ class BrokerServiceStub:
                 request_serializer=oms_dot_v1_dot_broker__service__pb2.ResumeAccountRequest.SerializeToString,
                 response_deserializer=oms_dot_v1_dot_broker__service__pb2.ResumeAccountResponse.FromString,
                 _registered_method=True)
+        self.ListDiscrepancies = channel.unary_unary(
+                '/oms.v1.BrokerService/ListDiscrepancies',
+                request_serializer=oms_dot_v1_dot_broker__service__pb2.ListDiscrepanciesRequest.SerializeToString,
+                response_deserializer=oms_dot_v1_dot_broker__service__pb2.ListDiscrepanciesResponse.FromString,
+                _registered_method=True)
+        self.ResolveDiscrepancy = channel.unary_unary(
+                '/oms.v1.BrokerService/ResolveDiscrepancy',
+                request_serializer=oms_dot_v1_dot_broker__service__pb2.ResolveDiscrepancyRequest.SerializeToString,
+                response_deserializer=oms_dot_v1_dot_broker__service__pb2.ResolveDiscrepancyResponse.FromString,
+                _registered_method=True)
+        self.ResolveOrder = channel.unary_unary(
+                '/oms.v1.BrokerService/ResolveOrder',
+                request_serializer=oms_dot_v1_dot_broker__service__pb2.ResolveOrderRequest.SerializeToString,
+                response_deserializer=oms_dot_v1_dot_broker__service__pb2.ResolveOrderResponse.FromString,
+                _registered_method=True)
 
 
 class BrokerServiceServicer:
@@ -77,6 +92,30 @@ class BrokerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListDiscrepancies(self, request, context):
+        """ListDiscrepancies shows where our record and the broker's word differ, or differed, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolveDiscrepancy(self, request, context):
+        """ResolveDiscrepancy closes a discrepancy with an operator's reason. What can be compared is compared with the broker
+        first: a difference that still stands, on an order that is still open, is not closed by hand.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolveOrder(self, request, context):
+        """ResolveOrder records an operator's word about an order whose truth the broker cannot tell any more. The broker is
+        asked first; when it says otherwise the call is refused. RESEND alone leads to a request that changes something
+        there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BrokerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +133,21 @@ def add_BrokerServiceServicer_to_server(servicer, server):
                     servicer.ResumeAccount,
                     request_deserializer=oms_dot_v1_dot_broker__service__pb2.ResumeAccountRequest.FromString,
                     response_serializer=oms_dot_v1_dot_broker__service__pb2.ResumeAccountResponse.SerializeToString,
+            ),
+            'ListDiscrepancies': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDiscrepancies,
+                    request_deserializer=oms_dot_v1_dot_broker__service__pb2.ListDiscrepanciesRequest.FromString,
+                    response_serializer=oms_dot_v1_dot_broker__service__pb2.ListDiscrepanciesResponse.SerializeToString,
+            ),
+            'ResolveDiscrepancy': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveDiscrepancy,
+                    request_deserializer=oms_dot_v1_dot_broker__service__pb2.ResolveDiscrepancyRequest.FromString,
+                    response_serializer=oms_dot_v1_dot_broker__service__pb2.ResolveDiscrepancyResponse.SerializeToString,
+            ),
+            'ResolveOrder': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveOrder,
+                    request_deserializer=oms_dot_v1_dot_broker__service__pb2.ResolveOrderRequest.FromString,
+                    response_serializer=oms_dot_v1_dot_broker__service__pb2.ResolveOrderResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +232,87 @@ class BrokerService:
             '/oms.v1.BrokerService/ResumeAccount',
             oms_dot_v1_dot_broker__service__pb2.ResumeAccountRequest.SerializeToString,
             oms_dot_v1_dot_broker__service__pb2.ResumeAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDiscrepancies(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/oms.v1.BrokerService/ListDiscrepancies',
+            oms_dot_v1_dot_broker__service__pb2.ListDiscrepanciesRequest.SerializeToString,
+            oms_dot_v1_dot_broker__service__pb2.ListDiscrepanciesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveDiscrepancy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/oms.v1.BrokerService/ResolveDiscrepancy',
+            oms_dot_v1_dot_broker__service__pb2.ResolveDiscrepancyRequest.SerializeToString,
+            oms_dot_v1_dot_broker__service__pb2.ResolveDiscrepancyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveOrder(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/oms.v1.BrokerService/ResolveOrder',
+            oms_dot_v1_dot_broker__service__pb2.ResolveOrderRequest.SerializeToString,
+            oms_dot_v1_dot_broker__service__pb2.ResolveOrderResponse.FromString,
             options,
             channel_credentials,
             insecure,

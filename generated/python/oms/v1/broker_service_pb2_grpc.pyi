@@ -39,6 +39,17 @@ class BrokerServiceStub:
     """ListBrokerOrders asks the broker and shows each of its orders beside ours, with orphans on both sides."""
     ResumeAccount: _grpc.UnaryUnaryMultiCallable[_broker_service_pb2.ResumeAccountRequest, _broker_service_pb2.ResumeAccountResponse]
     """ResumeAccount lets a halted account trade again. Only an operator may."""
+    ListDiscrepancies: _grpc.UnaryUnaryMultiCallable[_broker_service_pb2.ListDiscrepanciesRequest, _broker_service_pb2.ListDiscrepanciesResponse]
+    """ListDiscrepancies shows where our record and the broker's word differ, or differed, newest first."""
+    ResolveDiscrepancy: _grpc.UnaryUnaryMultiCallable[_broker_service_pb2.ResolveDiscrepancyRequest, _broker_service_pb2.ResolveDiscrepancyResponse]
+    """ResolveDiscrepancy closes a discrepancy with an operator's reason. What can be compared is compared with the broker
+    first: a difference that still stands, on an order that is still open, is not closed by hand.
+    """
+    ResolveOrder: _grpc.UnaryUnaryMultiCallable[_broker_service_pb2.ResolveOrderRequest, _broker_service_pb2.ResolveOrderResponse]
+    """ResolveOrder records an operator's word about an order whose truth the broker cannot tell any more. The broker is
+    asked first; when it says otherwise the call is refused. RESEND alone leads to a request that changes something
+    there.
+    """
 
 @_typing.type_check_only
 class BrokerServiceAsyncStub(BrokerServiceStub):
@@ -51,6 +62,17 @@ class BrokerServiceAsyncStub(BrokerServiceStub):
     """ListBrokerOrders asks the broker and shows each of its orders beside ours, with orphans on both sides."""
     ResumeAccount: _aio.UnaryUnaryMultiCallable[_broker_service_pb2.ResumeAccountRequest, _broker_service_pb2.ResumeAccountResponse]  # type: ignore[assignment]
     """ResumeAccount lets a halted account trade again. Only an operator may."""
+    ListDiscrepancies: _aio.UnaryUnaryMultiCallable[_broker_service_pb2.ListDiscrepanciesRequest, _broker_service_pb2.ListDiscrepanciesResponse]  # type: ignore[assignment]
+    """ListDiscrepancies shows where our record and the broker's word differ, or differed, newest first."""
+    ResolveDiscrepancy: _aio.UnaryUnaryMultiCallable[_broker_service_pb2.ResolveDiscrepancyRequest, _broker_service_pb2.ResolveDiscrepancyResponse]  # type: ignore[assignment]
+    """ResolveDiscrepancy closes a discrepancy with an operator's reason. What can be compared is compared with the broker
+    first: a difference that still stands, on an order that is still open, is not closed by hand.
+    """
+    ResolveOrder: _aio.UnaryUnaryMultiCallable[_broker_service_pb2.ResolveOrderRequest, _broker_service_pb2.ResolveOrderResponse]  # type: ignore[assignment]
+    """ResolveOrder records an operator's word about an order whose truth the broker cannot tell any more. The broker is
+    asked first; when it says otherwise the call is refused. RESEND alone leads to a request that changes something
+    there.
+    """
 
 class BrokerServiceServicer(metaclass=_abc_1.ABCMeta):
     """BrokerService is for operators: what does the broker say, and does our record agree?"""
@@ -78,5 +100,34 @@ class BrokerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_broker_service_pb2.ResumeAccountResponse, _abc.Awaitable[_broker_service_pb2.ResumeAccountResponse]]:
         """ResumeAccount lets a halted account trade again. Only an operator may."""
+
+    @_abc_1.abstractmethod
+    def ListDiscrepancies(
+        self,
+        request: _broker_service_pb2.ListDiscrepanciesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_broker_service_pb2.ListDiscrepanciesResponse, _abc.Awaitable[_broker_service_pb2.ListDiscrepanciesResponse]]:
+        """ListDiscrepancies shows where our record and the broker's word differ, or differed, newest first."""
+
+    @_abc_1.abstractmethod
+    def ResolveDiscrepancy(
+        self,
+        request: _broker_service_pb2.ResolveDiscrepancyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_broker_service_pb2.ResolveDiscrepancyResponse, _abc.Awaitable[_broker_service_pb2.ResolveDiscrepancyResponse]]:
+        """ResolveDiscrepancy closes a discrepancy with an operator's reason. What can be compared is compared with the broker
+        first: a difference that still stands, on an order that is still open, is not closed by hand.
+        """
+
+    @_abc_1.abstractmethod
+    def ResolveOrder(
+        self,
+        request: _broker_service_pb2.ResolveOrderRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_broker_service_pb2.ResolveOrderResponse, _abc.Awaitable[_broker_service_pb2.ResolveOrderResponse]]:
+        """ResolveOrder records an operator's word about an order whose truth the broker cannot tell any more. The broker is
+        asked first; when it says otherwise the call is refused. RESEND alone leads to a request that changes something
+        there.
+        """
 
 def add_BrokerServiceServicer_to_server(servicer: BrokerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -51,6 +51,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND. There is no such trade, or the caller may not see it."""
     ERROR_REASON_DECISION_NOT_FOUND: _ErrorReason.ValueType  # 23
     """NOT_FOUND. There is no such decision, or the caller may not see it."""
+    ERROR_REASON_DISCREPANCY_NOT_FOUND: _ErrorReason.ValueType  # 24
+    """NOT_FOUND. There is no such discrepancy, or the caller may not see it."""
     ERROR_REASON_CLIENT_ORDER_ID_REUSED: _ErrorReason.ValueType  # 40
     """ALREADY_EXISTS. The key stands for an order with other content; metadata names the differing fields and that order."""
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 41
@@ -77,6 +79,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. The decision needs an approval first."""
     ERROR_REASON_JOURNAL_MISMATCH: _ErrorReason.ValueType  # 70
     """FAILED_PRECONDITION. The journal is not the one the caller followed; take a snapshot."""
+    ERROR_REASON_DISCREPANCY_RESOLVED: _ErrorReason.ValueType  # 71
+    """FAILED_PRECONDITION. The discrepancy is resolved already; metadata says when and by whom."""
+    ERROR_REASON_DISCREPANCY_STANDS: _ErrorReason.ValueType  # 72
+    """FAILED_PRECONDITION. The difference still stands, so it is not closed by hand; metadata says what would settle it."""
+    ERROR_REASON_RESOLUTION_CONTRADICTED: _ErrorReason.ValueType  # 73
+    """FAILED_PRECONDITION. The broker was asked and says otherwise than the operator; its word is in the metadata."""
+    ERROR_REASON_RESOLUTION_NOT_ALLOWED: _ErrorReason.ValueType  # 74
+    """FAILED_PRECONDITION. What is on record does not allow this resolution of the order."""
+    ERROR_REASON_ORDER_IN_FLIGHT: _ErrorReason.ValueType  # 75
+    """FAILED_PRECONDITION. The order is on its way to the broker, or was sent so lately that "not found" proves nothing."""
     ERROR_REASON_VERSION_CONFLICT: _ErrorReason.ValueType  # 80
     """ABORTED. The order's version is not expected_version any more; read it again."""
     ERROR_REASON_SEQUENCE_IN_FUTURE: _ErrorReason.ValueType  # 90
@@ -141,6 +153,8 @@ ERROR_REASON_TRADE_NOT_FOUND: ErrorReason.ValueType  # 22
 """NOT_FOUND. There is no such trade, or the caller may not see it."""
 ERROR_REASON_DECISION_NOT_FOUND: ErrorReason.ValueType  # 23
 """NOT_FOUND. There is no such decision, or the caller may not see it."""
+ERROR_REASON_DISCREPANCY_NOT_FOUND: ErrorReason.ValueType  # 24
+"""NOT_FOUND. There is no such discrepancy, or the caller may not see it."""
 ERROR_REASON_CLIENT_ORDER_ID_REUSED: ErrorReason.ValueType  # 40
 """ALREADY_EXISTS. The key stands for an order with other content; metadata names the differing fields and that order."""
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 41
@@ -167,6 +181,16 @@ ERROR_REASON_APPROVAL_REQUIRED: ErrorReason.ValueType  # 69
 """FAILED_PRECONDITION. The decision needs an approval first."""
 ERROR_REASON_JOURNAL_MISMATCH: ErrorReason.ValueType  # 70
 """FAILED_PRECONDITION. The journal is not the one the caller followed; take a snapshot."""
+ERROR_REASON_DISCREPANCY_RESOLVED: ErrorReason.ValueType  # 71
+"""FAILED_PRECONDITION. The discrepancy is resolved already; metadata says when and by whom."""
+ERROR_REASON_DISCREPANCY_STANDS: ErrorReason.ValueType  # 72
+"""FAILED_PRECONDITION. The difference still stands, so it is not closed by hand; metadata says what would settle it."""
+ERROR_REASON_RESOLUTION_CONTRADICTED: ErrorReason.ValueType  # 73
+"""FAILED_PRECONDITION. The broker was asked and says otherwise than the operator; its word is in the metadata."""
+ERROR_REASON_RESOLUTION_NOT_ALLOWED: ErrorReason.ValueType  # 74
+"""FAILED_PRECONDITION. What is on record does not allow this resolution of the order."""
+ERROR_REASON_ORDER_IN_FLIGHT: ErrorReason.ValueType  # 75
+"""FAILED_PRECONDITION. The order is on its way to the broker, or was sent so lately that "not found" proves nothing."""
 ERROR_REASON_VERSION_CONFLICT: ErrorReason.ValueType  # 80
 """ABORTED. The order's version is not expected_version any more; read it again."""
 ERROR_REASON_SEQUENCE_IN_FUTURE: ErrorReason.ValueType  # 90

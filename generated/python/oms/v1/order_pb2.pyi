@@ -672,22 +672,30 @@ class StatusReason(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    OPERATOR_NAME_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """Stable word to program against, such as MAX_NOTIONAL, or the broker's own code."""
     message: _builtins.str
     """Text for people. Its wording may change; a broker's text is kept as sent."""
     source: Global___EventSource.ValueType
     """Who said so."""
+    evidence: _builtins.str
+    """With an operator's word: what it rests on."""
+    operator_name: _builtins.str
+    """With an operator's word: the operator's name as the call gave it."""
     def __init__(
         self,
         *,
         code: _builtins.str = ...,
         message: _builtins.str = ...,
         source: Global___EventSource.ValueType = ...,
+        evidence: _builtins.str = ...,
+        operator_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "evidence", b"evidence", "message", b"message", "operator_name", b"operator_name", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
