@@ -22,4 +22,4 @@ class DiscrepancyCalls:
 
 
 def _not_served(call: Call) -> EngineError:
-    return EngineError(Kind.FAILED_PRECONDITION, "NOT_IMPLEMENTED", f"{call.method} is not served by this build")
+    return EngineError(Kind.FAILED_PRECONDITION, "RESOLUTION_NOT_ALLOWED", f"{call.method} is not served by this build")
