@@ -1,11 +1,12 @@
 """A house that several scenarios share, and what a failing one shows: the end of every process's log."""
 
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from tests.canary import shown_below
 from tests.e2e.audit import every_order, open_discrepancies
 from tests.e2e.harness import House, trading
 
@@ -25,11 +26,20 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+@pytest.fixture(autouse=True)
+def _no_key_is_given_away(tmp_path: Path) -> Iterator[None]:
+    """At the end of every scenario: no key in anything it left behind. `trading` listens to the rest."""
+    yield
+    assert shown_below(tmp_path) == [], "a key was given away"
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
     """One house for the scenarios of a file that leave both processes alone."""
-    async with trading(tmp_path_factory.mktemp("house"), accounts={"paper": {"parallel_submits": 32}}) as house:
+    directory = tmp_path_factory.mktemp("house")
+    async with trading(directory, accounts={"paper": {"parallel_submits": 32}}) as house:
         yield house
+    assert shown_below(directory) == [], "a key was given away"
 
 
 @pytest_asyncio.fixture(loop_scope="module")

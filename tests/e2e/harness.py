@@ -15,15 +15,16 @@ from oms.v1 import account_service_pb2_grpc, broker_service_pb2_grpc, order_serv
 from oms.v1 import broker_service_pb2 as bpb
 from oms.v1 import order_pb2 as opb
 from oms.v1 import order_service_pb2 as pb
+from tests.canary import GIVEN, KEY_ID, SECRET
 from tests.e2e import processes
 from tests.e2e.books import state_of
 from tests.e2e.control import VenueControl
+from tests.e2e.hearing import Hearing
 from tests.e2e.tape import Tape
 
 __all__ = ["House", "configuration", "database_of", "state_of", "submit_request", "trading"]
 
 T = TypeVar("T")
-KEY_ID, SECRET = "venue-key", "venue-secret"
 VENUE_DEFAULTS: Mapping[str, object] = {
     "quotes": "fixed",
     "partial_rate": 0,
@@ -72,6 +73,8 @@ class House:
         self.server = server
         self.account_ids = accounts
         self.tape = Tape()
+        self.hearing = Hearing()
+        """Searches everything that comes back from the server for the keys."""
         self.address = ""
         self.left_alone: frozenset[str] = frozenset()
         """Orders of other scenarios in the same house, which an audit does not look at."""
@@ -96,7 +99,7 @@ class House:
             await self.recovered()
 
     def _connect(self) -> None:
-        channel = grpc.aio.insecure_channel(self.address)
+        channel = self.hearing.channel(grpc.aio.insecure_channel(self.address))
         self._channels.append(channel)
         self.orders = order_service_pb2_grpc.OrderServiceStub(channel)
         self.accounts = account_service_pb2_grpc.AccountServiceStub(channel)
@@ -233,14 +236,25 @@ def configuration(
         "database_url": f"sqlite+aiosqlite:///{database_of(directory)}",
         "grpc_address": "127.0.0.1:0",
         "http_address": "",
+        "log_level": "debug",
     }
     lines = [f"{name} = {_toml(value)}" for name, value in (chosen | dict(settings)).items()]
     for account_id, account in accounts.items():
         lines.append(f"[accounts.{account_id}]")
-        lines += [f"{name} = {_toml(value)}" for name, value in account.items()]
+        keys = {name: str(account[name]) for name in ("key_id", "secret_key") if name in account}
+        lines += [f"{name} = {_toml(value)}" for name, value in account.items() if name not in keys]
+        lines += [f"{name}_file = {_toml(_given(directory, account_id, name, key))}" for name, key in keys.items()]
     path = directory / "orderd.toml"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+def _given(directory: Path, account_id: str, name: str, key: str) -> str:
+    """Put a key where keys may be; the path of its file."""
+    path = directory / GIVEN / f"{account_id}.{name}"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(key, encoding="utf-8")
+    return str(path)
 
 
 def _toml(value: object) -> str:
@@ -288,3 +302,4 @@ async def trading(
             yield house
         finally:
             await house.close()
+        assert house.hearing.shown == [], "a key was told to a client"

@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.canary import GIVEN
+
 READY_S = 30
 VENUE = """
 import asyncio, json, sys
 from orderd.venue.options import VenueOptions
 from orderd.venue.server import run_venue
-asyncio.run(run_venue(VenueOptions(**json.loads(sys.argv[1]))))
+asyncio.run(run_venue(VenueOptions(**json.loads(open(sys.argv[1], encoding="utf-8").read()))))
 """
 
 
@@ -25,7 +27,10 @@ def server(config: Path, log: Path) -> "Process":
 
 def venue(options: Mapping[str, object], log: Path) -> "Process":
     """A venue with every option there is, also those that the command line does not offer (the witness)."""
-    return Process(("-c", VENUE, json.dumps(options)), log)
+    given = log.parent / GIVEN / f"{log.stem}.json"
+    given.parent.mkdir(exist_ok=True)
+    given.write_text(json.dumps(options), encoding="utf-8")
+    return Process(("-c", VENUE, str(given)), log)
 
 
 class ProcessEndedError(Exception):
@@ -33,7 +38,10 @@ class ProcessEndedError(Exception):
 
 
 class Process:
-    """A Python program. Its stderr goes to a file, which a failing test shows."""
+    """A Python program. Its stderr goes to a file, which a failing test shows.
+
+    Beside that file: what it said on stdout, and what others may see of it in /proc.
+    """
 
     def __init__(self, arguments: Sequence[str], log: Path) -> None:
         self._command = (sys.executable, *arguments)
@@ -52,6 +60,9 @@ class Process:
             self._running = await asyncio.create_subprocess_exec(
                 *self._command, stdout=asyncio.subprocess.PIPE, stderr=stderr, env=environment
             )
+        seen = Path(f"/proc/{self.pid}")
+        with self.log.with_suffix(".proc").open("ab") as file:
+            file.writelines((seen / name).read_bytes() + b"\n" for name in ("cmdline", "environ"))
 
     async def ready(self) -> Mapping[str, Any]:
         """The ready line. Raises ProcessEndedError."""
@@ -59,6 +70,7 @@ class Process:
         assert stdout is not None
         async with asyncio.timeout(READY_S):
             line = await stdout.readline()
+        self._keep(line)
         if not line:
             code = await self._process.wait()
             raise ProcessEndedError(f"exit code {code}: {self.said()}")
@@ -87,7 +99,17 @@ class Process:
         """kill -9, and wait until it is gone."""
         if self.is_running:
             self._process.kill()
-        await self._process.wait()
+        await self._gone()
+
+    async def _gone(self) -> int:
+        code = await self._process.wait()
+        if self._process.stdout is not None:
+            self._keep(await self._process.stdout.read())
+        return code
+
+    def _keep(self, said: bytes) -> None:
+        with self.log.with_suffix(".out").open("ab") as file:
+            file.write(said)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal."""
@@ -96,4 +118,4 @@ class Process:
     async def ended(self, within_s: float) -> int:
         """Its exit code, at most so late."""
         async with asyncio.timeout(within_s):
-            return await self._process.wait()
+            return await self._gone()

@@ -8,6 +8,7 @@ import pytest
 from oms.v1 import error_pb2
 from oms.v1 import order_pb2 as opb
 from oms.v1 import order_service_pb2 as pb
+from tests.canary import KEY_ID, SECRET
 from tests.e2e.audit import audit
 from tests.e2e.errors import reason_of
 from tests.e2e.harness import House, state_of, submit_request
@@ -162,7 +163,7 @@ async def test_cancel_all_takes_what_it_is_asked_for(house: House) -> None:
     await house.venue.settings(is_auto_fill=False)
     ko = [await resting(house, f"c-all-ko-{n}") for n in range(3)]
     msft = await resting(house, "c-all-msft", symbol="MSFT")
-    by_hand = await house.venue.by_hand("venue-key", "venue-secret", symbol="F", client_order_id="c-all-by-hand")
+    by_hand = await house.venue.by_hand(KEY_ID, SECRET, symbol="F", client_order_id="c-all-by-hand")
     external = await imported(house, by_hand["id"])
 
     answer = await house.orders.CancelAllOrders(pb.CancelAllOrdersRequest(account_id="paper", symbols=["KO"]))
@@ -192,7 +193,7 @@ async def imported(house: House, broker_order_id: str) -> opb.Order:
 
 async def test_an_order_placed_outside_is_imported_with_its_fills(house: House) -> None:
     await house.venue.settings(is_auto_fill=False)
-    row = await house.venue.by_hand("venue-key", "venue-secret", qty="10", client_order_id="c-theirs")
+    row = await house.venue.by_hand(KEY_ID, SECRET, qty="10", client_order_id="c-theirs")
     order = await imported(house, row["id"])
     assert (order.external, order.client_order_id, order.broker_client_reference) == (True, "", "c-theirs")
     assert (order.symbol, order.side, order.quantity) == ("KO", opb.SIDE_BUY, "10")
@@ -206,7 +207,7 @@ async def test_an_order_placed_outside_is_imported_with_its_fills(house: House) 
 
 async def test_an_order_placed_outside_and_unheard_is_imported_by_the_reconciler(house: House) -> None:
     await house.venue.arm("drop_frame", order="c-unheard", times=0)
-    row = await house.venue.by_hand("venue-key", "venue-secret", qty="10", client_order_id="c-unheard")
+    row = await house.venue.by_hand(KEY_ID, SECRET, qty="10", client_order_id="c-unheard")
     await house.venue.until(lambda: house.venue.order(row["id"]), lambda it: it["status"] == "filled")
     await house.reconcile()
     order = await imported(house, row["id"])

@@ -10,12 +10,13 @@ import pytest
 from oms.v1 import account_service_pb2 as apb
 from oms.v1 import broker_service_pb2 as bpb
 from oms.v1 import order_service_pb2 as pb
+from tests.canary import KEY_ID, SECOND_KEY_ID, SECOND_SECRET, SECRET
 from tests.e2e.audit import audit
 from tests.e2e.errors import details
-from tests.e2e.harness import KEY_ID, House, state_of, submit_request, trading
+from tests.e2e.harness import House, state_of, submit_request, trading
 from tests.e2e.processes import ProcessEndedError
 
-SECOND = {"key_id": "second-key", "secret_key": "second-secret"}
+SECOND = {"key_id": SECOND_KEY_ID, "secret_key": SECOND_SECRET}
 
 
 async def resting(house: House, name: str, **fields: object) -> str:
@@ -102,7 +103,7 @@ async def test_cancels_work_while_the_account_is_halted(tmp_path: Path) -> None:
         await house.venue.call("POST", f"accounts/{KEY_ID}/reset", {})
         await house.reconcile()
         assert (await house.account()).halted
-        row = await house.venue.by_hand(KEY_ID, "venue-secret", type="limit", limit_price="5")
+        row = await house.venue.by_hand(KEY_ID, SECRET, type="limit", limit_price="5")
         await house.tape.until(lambda: any(o.broker_order_id == row["id"] for o in house.tape.orders.values()))
         order = next(o for o in house.tape.orders.values() if o.broker_order_id == row["id"])
         assert state_of(await house.cancel(order.order_id)) == "CANCELED"
@@ -120,7 +121,7 @@ async def test_two_accounts_that_are_one_at_the_broker_refuse_to_trade(tmp_path:
 
 async def test_one_accounts_dead_broker_holds_up_nobody_else(tmp_path: Path) -> None:
     async with trading(tmp_path, accounts={"paper": {}, "other": SECOND}, is_started=False) as house:
-        await house.venue.call("POST", "accounts", {"key_id": "second-key", "secret": "second-secret"})
+        await house.venue.call("POST", "accounts", {"key_id": SECOND_KEY_ID, "secret": SECOND_SECRET})
         await house.venue.arm("lose_request", path="/v2/account", times=0)  # also /v2/account/activities
         await house.start(is_ready=False)
         with pytest.raises(grpc.aio.AioRpcError) as recovering:
@@ -157,7 +158,7 @@ async def test_an_account_without_a_broker_is_recovering_while_another_trades(tm
 async def test_a_hanging_broker_of_one_account_holds_up_nobody_else(tmp_path: Path) -> None:
     timeouts = {"submit_timeout_s": 30, "parallel_submits": 2}
     async with trading(tmp_path, accounts={"paper": timeouts, "other": {**SECOND, **timeouts}}, is_started=False) as h:
-        await h.venue.call("POST", "accounts", {"key_id": "second-key", "secret": "second-secret"})
+        await h.venue.call("POST", "accounts", {"key_id": SECOND_KEY_ID, "secret": SECOND_SECRET})
         await h.start()
         await h.venue.arm("hold_answer", method="POST", symbol="KO", barrier="hang", times=0)
         held = [asyncio.create_task(h.submit(account_id="paper", client_order_id=f"held-{n}")) for n in range(3)]
