@@ -1,6 +1,7 @@
 """The metrics page tells the figures of the moment, over real HTTP."""
 
 import asyncio
+import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 
@@ -20,8 +21,8 @@ class Figures:
         return self.rows
 
 
-def scraped(address: str) -> str:
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as answer:
+def scraped(address: str, path: str = "/metrics") -> str:
+    with urllib.request.urlopen(f"http://{address}{path}", timeout=30) as answer:
         return str(answer.read().decode())
 
 
@@ -36,6 +37,29 @@ async def test_each_scrape_tells_the_figures_of_the_moment() -> None:
             assert f'orderd_orders_open{{account="one"}} {value}' in text
             assert f'orderd_orders_open{{account="two"}} {value}' in text
             assert HELP["orderd_orders_open"] in text
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics/", "/favicon.ico", "/%6detrics2"])
+async def test_only_the_metrics_are_served(path: str) -> None:
+    server = MetricsServer(Figures(), "127.0.0.1:0")
+    address = server.start()
+    try:
+        with pytest.raises(urllib.error.HTTPError, match="404") as refused:
+            await asyncio.to_thread(scraped, address, path)
+        with refused.value as answer:
+            assert b"the metrics are at /metrics" in answer.read()
+    finally:
+        server.stop()
+
+
+async def test_the_metrics_are_served_on_ipv6() -> None:
+    server = MetricsServer(Figures(), "[::1]:0")
+    address = server.start()
+    try:
+        assert address.startswith("[::1]:")
+        assert await asyncio.to_thread(scraped, address) is not None
     finally:
         server.stop()
 

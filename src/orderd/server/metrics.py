@@ -1,18 +1,24 @@
 """Metrics over HTTP, in the text form that Prometheus reads. Figures are taken on the event loop at each scrape."""
 
 import asyncio
+import socket
+import threading
 from collections.abc import Iterable, Mapping, Sequence
+from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Protocol
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
 
 from orderd.server.server import AddressError
 
 if TYPE_CHECKING:
-    from wsgiref.simple_server import WSGIServer
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 SCRAPE_S = 2.0
+PATH = "/metrics"
 
 HELP: Mapping[str, str] = {
     "orderd_journal_head": "Sequence of the last committed event.",
@@ -55,6 +61,36 @@ class _Collector:
         return families.values()
 
 
+class _Server(ThreadingMixIn, WSGIServer):
+    """A scrape that hangs holds up no other."""
+
+    daemon_threads = True
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Scrapes are not worth a line."""
+
+
+def _pages(registry: CollectorRegistry) -> "WSGIApplication":
+    """The metrics at their path, and a word about where they are at every other."""
+
+    def answer(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        if environ.get("PATH_INFO") != PATH:
+            start("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
+            return [f"orderd: the metrics are at {PATH}\n".encode()]
+        encode, content_type = choose_encoder(environ.get("HTTP_ACCEPT", ""))
+        page = encode(registry)
+        start("200 OK", [("Content-Type", content_type)])
+        return [page]
+
+    return answer
+
+
 class MetricsServer:
     """Serves `/metrics` at an address until stopped."""
 
@@ -66,14 +102,22 @@ class MetricsServer:
 
     def start(self) -> str:
         """Begin to serve; returns the bound HOST:PORT. Raises AddressError when it is taken."""
-        host, _, port = self._address.rpartition(":")
+        name, _, port = self._address.rpartition(":")
+        host = name.strip("[]")
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Collector(self._source, asyncio.get_running_loop()))
         try:
-            self._server, _ = start_http_server(int(port), host.strip("[]"), registry=registry)
+            self._server = make_server(
+                host,
+                int(port),
+                _pages(registry),
+                server_class=_Server6 if ":" in host else _Server,
+                handler_class=_Quiet,
+            )
         except OSError as error:
             raise AddressError(f"http_address {self._address} cannot be served: {error.strerror}") from error
-        return f"{host}:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
+        return f"{name}:{self._server.server_port}"
 
     def stop(self) -> None:
         """End serving; a scrape under way is not waited for."""
