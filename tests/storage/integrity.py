@@ -1,5 +1,6 @@
 """What must be true of every journal at every moment, also one whose process was killed: checked from its tables."""
 
+import hashlib
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -36,8 +37,22 @@ def check(path: Path) -> Contents:
             previous = last[order_id].version if order_id in last else 0
             assert version == event.version == event.order.version == previous + 1, "an order's versions have a gap"
             last[order_id] = event
+        _check_chain(connection)
         _check_orders(connection, last)
     return Contents(head, {row[0]: (row[1], row[2]) for row in events})
+
+
+def _check_chain(connection: sqlite3.Connection) -> None:
+    """Each commit's hash is that of its events and of the hash before it; the head row has the last one."""
+    ((head_hash, previous),) = connection.execute("SELECT head_hash, floor_hash FROM journal_meta").fetchall()
+    text = previous
+    for body, commit_hash in connection.execute("SELECT body, commit_hash FROM order_events ORDER BY sequence"):
+        text += len(body).to_bytes(4, "little") + body
+        if commit_hash is not None:
+            assert hashlib.sha256(text).digest() == commit_hash
+            text = previous = commit_hash
+    assert text == previous, "the last events have no hash"
+    assert previous == head_hash
 
 
 def _check_orders(connection: sqlite3.Connection, last: dict[str, pb.OrderEvent]) -> None:

@@ -34,11 +34,19 @@ def upgrade() -> None:
 '''
 
 
-def _tables(path: Path) -> dict[str, str]:
-    """Every table and index with its definition, layout aside."""
+def _tables(path: Path) -> dict[str, object]:
+    """Every table and index as SQLite understands it: a column that a script added stands where it stands."""
     with closing(sqlite3.connect(path)) as connection:
-        rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
-    return {name: " ".join(sql.replace("(", " ( ").replace(")", " ) ").split()) for name, sql in rows}
+        rows = connection.execute("SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'").fetchall()
+        return {
+            name: _columns(connection, name) if kind == "table" else " ".join(sql.split()) for kind, name, sql in rows
+        }
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> object:
+    described = connection.execute(f"PRAGMA table_list({table})").fetchall()
+    columns = connection.execute(f"PRAGMA table_xinfo({table})").fetchall()
+    return described, columns, connection.execute(f"PRAGMA foreign_key_list({table})").fetchall()
 
 
 def _revision(path: Path) -> str:
@@ -83,8 +91,8 @@ def tomorrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A build that knows one script more; the test writes it."""
     scripts = tmp_path / "scripts"
     (scripts / "versions").mkdir(parents=True)
-    for name in ("env.py", "script.py.mako", f"versions/{schema.REVISION}_first.py"):
-        (scripts / name).write_text((migrate.SCRIPTS / name).read_text())
+    for script in (migrate.SCRIPTS / "env.py", *(migrate.SCRIPTS / "versions").glob("0*.py")):
+        (scripts / script.relative_to(migrate.SCRIPTS)).write_text(script.read_text())
     monkeypatch.setattr(migrate, "SCRIPTS", scripts)
     return scripts / "versions" / "9998_later.py"
 
@@ -107,7 +115,7 @@ async def test_an_upgrade_copies_the_journal_first_and_keeps_what_is_in_it(
     await journal.append([submitted_order()])
     await journal.close()
     assert _revision(database) == "9998"
-    assert "note" in _tables(database)["marks"]
+    assert "note" in str(_tables(database)["marks"])
     check(database)
     copy = database.with_name(f"orderd.db.before-upgrade-from-{schema.REVISION}")
     assert _revision(copy) == schema.REVISION
@@ -124,7 +132,7 @@ async def test_a_migration_that_dies_has_not_happened_and_the_next_start_resumes
     with pytest.raises(KeyboardInterrupt):
         await opening(runner=runner)
     assert _revision(database) == schema.REVISION
-    assert "note" not in _tables(database)["marks"]
+    assert "note" not in str(_tables(database)["marks"])
     tomorrow.write_text(NEXT.format(number="9998", before=schema.REVISION, obstacle=""))
     journal: SqliteJournal = await opening()
     assert journal.head == 10

@@ -5,6 +5,7 @@
 
 from orderd.storage.errors import (
     ConflictError,
+    JournalCorruptError,
     JournalFileError,
     JournalLockedError,
     JournalSchemaError,
@@ -19,6 +20,7 @@ from orderd.storage.runner import InlineRunner, Runner, ThreadRunner
 __all__ = [
     "ConflictError",
     "InlineRunner",
+    "JournalCorruptError",
     "JournalFileError",
     "JournalLockedError",
     "JournalSchemaError",

@@ -34,5 +34,16 @@ class JournalSchemaError(OpenError):
     """The journal was written by a newer orderd, or is a database of something else."""
 
 
+class JournalCorruptError(OpenError):
+    """The journal is not what was written: it must not be traded on."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        """Say which events are in doubt, and what an operator can do."""
+        super().__init__(
+            f"{path} is damaged: {what}. It is not traded on, and nothing in it was changed. Keep the file, see what "
+            f"is wrong with it (orderd doctor --database {path}), and go on from the last backup (orderd restore)"
+        )
+
+
 class ConflictError(Exception):
     """An append did not follow its order's last committed event: a bug of the caller. Nothing of it was written."""

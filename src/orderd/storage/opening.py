@@ -1,15 +1,19 @@
-"""Opening a journal: lock, migrate, settle, read where it stands, start the writer. In this order, or not at all."""
+"""Opening a journal: lock, migrate, settle, verify, start the writer. In this order, or not at all."""
 
+import sqlite3
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import structlog
 from sqlalchemy import insert
 
 from orderd.ports import Clock, Ids, JournalError
 from orderd.storage import location, statements
+from orderd.storage.chain import GENESIS, ChainError, Meta, read_meta, verified_position, verify
 from orderd.storage.checkpoint import Checkpointer
 from orderd.storage.connect import open_reader, open_writer, translated
+from orderd.storage.errors import JournalCorruptError
 from orderd.storage.journal import Parts, SqliteJournal
 from orderd.storage.lock import DatabaseLock
 from orderd.storage.migrate import migrate
@@ -20,8 +24,12 @@ from orderd.storage.runner import Runner, ThreadRunner
 from orderd.storage.schema import journal_meta
 from orderd.storage.writer import Writer
 
-_META = ("meta_id", "journal_id", "head_sequence", "created_us")
+log = structlog.get_logger("orderd.storage")
+
+_META = tuple(column.name for column in journal_meta.columns)
 _BEGIN_JOURNAL = statements.sql(insert(journal_meta), *_META, columns=_META)
+VERIFY_NS = 2_000_000_000
+"""How long a start verifies what was added since the last one; what is left over is the next start's, or doctor's."""
 
 
 async def open_journal(
@@ -36,7 +44,8 @@ async def open_journal(
 
     `runner`: a thread of its own unless given; with an `InlineRunner` nothing here uses a thread. `on_failure` is
     called on the loop, once, when a write failed and the process must end. Raises OpenError, whose message is for the
-    operator: JournalUrlError, JournalFileError, JournalLockedError, JournalSchemaError or JournalUnsafeError.
+    operator: JournalUrlError, JournalFileError, JournalLockedError, JournalSchemaError, JournalUnsafeError or
+    JournalCorruptError.
     """
     path = location.path_of(url)
     location.check(path)
@@ -55,9 +64,8 @@ def _opened(path: Path, clock: Clock, ids: Ids, held: tuple[Runner, DatabaseLock
     runner, lock = held
     connection = open_writer(path)
     undo.callback(connection.close)
-    if connection.execute(statements.META).fetchone() is None:
-        connection.execute(_BEGIN_JOURNAL, (1, ids.new(), 0, microseconds(clock.now())))
-    journal_id, head = connection.execute(statements.META).fetchone()
+    meta = _begun(connection, clock, ids)
+    _verify(path, connection, meta, clock)
     accounts = frozenset(row[0] for row in connection.execute(statements.ACCOUNTS))
     points = open_reader(path)
     undo.callback(points.close)
@@ -66,13 +74,39 @@ def _opened(path: Path, clock: Clock, ids: Ids, held: tuple[Runner, DatabaseLock
     reads: Reads = AsyncReads(path) if runner.has_threads else InlineReads(path)
     return Parts(
         path=path,
-        journal_id=journal_id,
-        head=head,
+        journal_id=meta.journal_id,
+        head=meta.head.sequence,
         accounts=accounts,
         runner=runner,
         writer=Writer(connection),
-        points=Points(points, opened_at=head),
+        points=Points(points, opened_at=meta.head.sequence),
         reads=reads,
         checkpointer=Checkpointer(checkpoints, path),
         lock=lock,
     )
+
+
+def _begun(connection: sqlite3.Connection, clock: Clock, ids: Ids) -> Meta:
+    """Return the head row; a journal that has none begins here."""
+    meta = read_meta(connection)
+    if meta is not None:
+        return meta
+    connection.execute(_BEGIN_JOURNAL, (1, ids.new(), 0, microseconds(clock.now()), GENESIS, 0, GENESIS, 0))
+    begun = read_meta(connection)
+    if begun is None:
+        raise sqlite3.DatabaseError("a journal's head row was written and is not there")
+    return begun
+
+
+def _verify(path: Path, connection: sqlite3.Connection, meta: Meta, clock: Clock) -> None:
+    """Hold what was added since the last start to its hashes, and remember how far that went."""
+    until_ns = clock.monotonic_ns() + VERIFY_NS
+    start = verified_position(connection, meta)
+    try:
+        end = verify(connection, meta, start, is_over=lambda: clock.monotonic_ns() > until_ns)
+    except ChainError as error:
+        raise JournalCorruptError(path, str(error)) from error
+    if end.sequence > meta.verified_sequence:
+        connection.execute(statements.SET_VERIFIED, (end.sequence,))
+    if end.sequence < meta.head.sequence:
+        log.warning("journal_not_verified_to_its_head", verified=end.sequence, head=meta.head.sequence)

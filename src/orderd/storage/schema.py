@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest migration; a test holds it to the scripts in migrations/versions."""
 
 metadata = MetaData()
@@ -32,7 +32,13 @@ journal_meta = Table(
     Column("journal_id", Text, nullable=False),
     Column("head_sequence", Integer, nullable=False),
     Column("created_us", Integer, nullable=False),
+    Column("head_hash", LargeBinary, nullable=False),
+    Column("floor_sequence", Integer, nullable=False),
+    Column("floor_hash", LargeBinary, nullable=False),
+    Column("verified_sequence", Integer, nullable=False),
 )
+"""One row, the head. `head_hash`: of the last commit (chain.py); the chain begins behind the floor; a start verified up
+to `verified_sequence`."""
 
 orders = Table(
     "orders",
@@ -87,8 +93,9 @@ order_events = Table(
     Column("order_id", Text, nullable=False),
     Column("version", Integer, nullable=False),
     Column("body", LargeBinary, nullable=False),
+    Column("commit_hash", LargeBinary),
 )
-"""`body`: oms.v1.OrderEvent, written once, sent verbatim."""
+"""`body`: oms.v1.OrderEvent, written once, sent verbatim. `commit_hash`: on each commit's last event (chain.py)."""
 
 # Also the net under the engine's promise that a decision follows the last committed event.
 Index("order_events_by_order", order_events.c.order_id, order_events.c.version, unique=True)

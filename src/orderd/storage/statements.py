@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     ClauseElement,
+    Integer,
     Table,
     Text,
     bindparam,
@@ -134,7 +135,14 @@ UPSERT_FILLS = _fill_upsert()
 UPSERT_LINKS = _link_upsert()
 INSERT_RAW = _inserting(raw_payloads, leaving_out=["payload_number"])
 
-MOVE_HEAD = sql(update(journal_meta).values(head_sequence=bindparam("head")), "head")
+MOVE_HEAD = sql(
+    update(journal_meta).values(head_sequence=bindparam("head"), head_hash=bindparam("hash")), "head", "hash"
+)
+END_COMMIT = sql(
+    update(order_events).values(commit_hash=bindparam("hash")).where(order_events.c.sequence == bindparam("last")),
+    "hash",
+    "last",
+)
 
 FIND_KEY = sql(
     select(orders.c.order_id).where(
@@ -169,7 +177,30 @@ _smallest = select(func.min(orders.c.account_id).label("account_id")).cte("accou
 _above = select(func.min(orders.c.account_id)).where(orders.c.account_id > _smallest.c.account_id).scalar_subquery()
 _each = _smallest.union_all(select(_above).where(_smallest.c.account_id.is_not(None)))
 ACCOUNTS = sql(select(_each.c.account_id).where(_each.c.account_id.is_not(None)))
-META = sql(select(journal_meta.c.journal_id, journal_meta.c.head_sequence))
+META = sql(
+    select(
+        journal_meta.c.journal_id,
+        journal_meta.c.head_sequence,
+        journal_meta.c.head_hash,
+        journal_meta.c.floor_sequence,
+        journal_meta.c.floor_hash,
+        journal_meta.c.verified_sequence,
+    )
+)
+SET_VERIFIED = sql(update(journal_meta).values(verified_sequence=bindparam("verified")), "verified")
+COMMIT_HASH = sql(
+    select(order_events.c.commit_hash).where(order_events.c.sequence == bindparam("sequence")), "sequence"
+)
+CHAIN_PAGE = sql(
+    select(order_events.c.sequence, order_events.c.body, order_events.c.commit_hash)
+    .where(order_events.c.sequence > bindparam("after"), order_events.c.sequence <= bindparam("head"))
+    .order_by(order_events.c.sequence)
+    .limit(bindparam("limit", type_=Integer))
+    .offset(literal_column("0", Integer)),  # without one SQLAlchemy would add a nameless parameter for it
+    "after",
+    "head",
+    "limit",
+)
 
 _DISCREPANCY = [c.name for c in discrepancies.columns]
 OPEN_DISCREPANCY = sql(upsert(discrepancies).on_conflict_do_nothing(), *_DISCREPANCY, columns=_DISCREPANCY)

@@ -4,7 +4,7 @@ Before `write`: nothing of the batch is durable. After it returned: all of it is
 exception, and of those nothing is. When it raises sqlite3.Error the outcome is unknown and the process must end.
 
 Rule: sequences are given out here, inside the transaction, so sequence order is commit order. A call that is refused
-gives its numbers back before the next call takes them: there are no gaps.
+gives its numbers back before the next call takes them: there are no gaps. What is committed is hashed here (chain.py).
 """
 
 import sqlite3
@@ -16,6 +16,7 @@ from orderd.core.order import Order
 from orderd.core.turnstiles import Recorded
 from orderd.ports import Entry, KeyTakenError
 from orderd.storage import statements
+from orderd.storage.chain import GENESIS, digest_of, read_meta
 from orderd.storage.errors import ConflictError
 from orderd.storage.prepare import Cells, Prepared
 from orderd.storage.recent import Changed, Fill
@@ -85,7 +86,8 @@ class Writer:
     def __init__(self, connection: sqlite3.Connection) -> None:
         """Take over a settled connection. The schema is in place."""
         self._connection = connection
-        self._head: int = connection.execute(statements.META).fetchone()[1]
+        meta = read_meta(connection)
+        self._head, self._hash = (0, GENESIS) if meta is None else (meta.head.sequence, meta.head.digest)
 
     def write(self, batch: Sequence[Call]) -> Written:
         """Commit the whole batch in one transaction. Raises sqlite3.Error when the outcome is unknown."""
@@ -101,7 +103,7 @@ class Writer:
             connection.execute("BEGIN IMMEDIATE")
             written = self._one_by_one(batch)
         if self._head != head:
-            connection.execute(statements.MOVE_HEAD, (self._head,))
+            connection.execute(statements.MOVE_HEAD, (self._head, self._hash))
         connection.execute("COMMIT")
         return written
 
@@ -112,7 +114,12 @@ class Writer:
     def _together(self, batch: Sequence[Call]) -> Written:
         rows = _Rows()
         results = tuple([self._take(call, rows) for call in batch])
+        digest = self._hash
+        if rows.events:
+            digest = digest_of(digest, [entry.data for entry in rows.entries])
+            rows.events[-1] = (*rows.events[-1][:-1], digest)
         rows.run(self._connection)
+        self._hash = digest
         return Written(results, tuple(rows.entries), tuple(rows.changes), self._head, len(results) + len(rows.entries))
 
     def _one_by_one(self, batch: Sequence[Call]) -> Written:
@@ -135,6 +142,9 @@ class Writer:
                 changes += rows.changes
             self._connection.execute("RELEASE one_call")
             results.append(result)
+        if entries:
+            self._hash = digest_of(self._hash, [entry.data for entry in entries])
+            self._connection.execute(statements.END_COMMIT, (self._hash, self._head))
         return Written(tuple(results), tuple(entries), tuple(changes), self._head, len(results) + len(entries))
 
     def _refusal(self, call: Call, error: sqlite3.IntegrityError) -> KeyTakenError | ConflictError:
@@ -172,7 +182,7 @@ class Writer:
             sequence = self._head + 1
             body = with_sequence(event.order, sequence)
             data = complete_event(event.event, body, sequence)
-            rows.events.append((sequence, order.order_id, event.version, data))
+            rows.events.append((sequence, order.order_id, event.version, data, None))
             rows.entries.append(_entry(sequence, order, data))
             for fill in event.fills:
                 rows.fills.append((*fill.cells[:-2], sequence, *fill.cells[-2:]))
