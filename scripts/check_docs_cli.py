@@ -31,7 +31,8 @@ stdout carries data and nothing else, stderr the rest. JSON is protojson: names 
 numbers as strings, enums by name, absent fields left out. CSV has the same names and a column for every field of the
 type, whatever the answer holds; its enums are without their prefix. Tables are for people and may change.
 
-A flag goes before its variable. `--address` and `--timeout` are on every command that asks a server.
+A flag goes before its variable. `--address` and `--timeout` are on every command that asks a server. `orderd --version`
+prints the version and nothing else.
 
 ## Exit codes
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from orderd import __version__
 from tests.cli.processes import ran, serving, spawn
 
 DEV = ("dev", "--grpc-address", "127.0.0.1:0", "--http-address", "127.0.0.1:0")
@@ -38,8 +39,16 @@ async def test_dev_serves_trades_and_stops(tmp_path: Path) -> None:
         code, out, err = await ran(*submit[:-1], "2", "--client-order-id", "mine-1", *at, cwd=tmp_path)
         assert (code, out) == (8, "")
         assert "CLIENT_ORDER_ID_REUSED" in err
+        server.process.send_signal(signal.SIGINT)
+        assert await server.line() == "orderd has stopped; the next start goes on from its journal."
         assert await server.stop() == 0
     assert (tmp_path / "var" / "dev.db").exists()
+
+
+async def test_the_version_is_told(tmp_path: Path) -> None:
+    assert await ran("--version", cwd=tmp_path) == (0, f"orderd {__version__}\n", "")
+    code, out, _ = await ran("version", cwd=tmp_path)
+    assert (code, __version__ in out) == (0, True)
 
 
 async def test_a_watch_survives_a_restart_of_the_server(tmp_path: Path, unused_tcp_port: int) -> None:
@@ -63,7 +72,7 @@ async def test_a_watch_survives_a_restart_of_the_server(tmp_path: Path, unused_t
         watch.send_signal(signal.SIGINT)
         _, err = await watch.communicate()
         assert watch.returncode == 130
-        assert "reconnecting after sequence" in err.decode()
+        assert err.decode().count("reconnecting after sequence") == 1, "one line for one interruption"
         _, out, _ = await ran(
             "event", "watch", "--after", "0", "--limit", str(len(seen)), "--address", address, cwd=tmp_path
         )

@@ -23,10 +23,12 @@ def terminal() -> Iterator[tuple[int, int]]:
     os.close(ours)
 
 
-async def typed(terminal: tuple[int, int], fake: Fake, keys: bytes, *arguments: str, cwd: Path) -> tuple[int, str]:
+async def typed(
+    terminal: tuple[int, int], fake: Fake, keys: bytes, *arguments: str, cwd: Path, columns: int = 200
+) -> tuple[int, str]:
     """Run `orderd` on the terminal and press these keys when it asks; exit code and everything it showed."""
     ours, theirs = terminal
-    environment = {**os.environ, "ORDERD_GRPC_ADDRESS": fake.address, "TERM": "xterm", "COLUMNS": "200"}
+    environment = {**os.environ, "ORDERD_GRPC_ADDRESS": fake.address, "TERM": "xterm", "COLUMNS": str(columns)}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", ON_ITS_TERMINAL, *arguments, cwd=cwd, env=environment, stdin=theirs, stdout=theirs,
         stderr=theirs, start_new_session=True,
@@ -83,6 +85,13 @@ async def test_a_table_is_what_people_get(terminal: tuple[int, int], fake: Fake,
     assert code == 0
     assert "orderId" in shown
     assert "{" not in shown
+
+
+async def test_ids_stay_whole_on_a_narrow_terminal(terminal: tuple[int, int], fake: Fake, tmp_path: Path) -> None:
+    code, shown = await typed(terminal, fake, b"", "order", "list", cwd=tmp_path, columns=40)
+    assert code == 0
+    for number in (1, 2):
+        assert order(number).order_id in shown
 
 
 @pytest.mark.parametrize(("keys", "code", "sent"), [(b"y\n", 0, 1), (b"n\n", 1, 0), (b"\n", 1, 0), (b"\x03", 130, 0)])

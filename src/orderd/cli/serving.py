@@ -118,6 +118,8 @@ def dev(
         for bot in bots:
             bot.terminate()
             bot.wait()
+    if code == 0:
+        say("orderd has stopped; the next start goes on from its journal.")
     raise typer.Exit(code)
 
 
