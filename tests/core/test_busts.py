@@ -130,6 +130,13 @@ def test_filled_short_after_a_bust_ends_busted_though_it_was_never_filled_here()
     assert after(said, start=order).state is S.CANCELED
 
 
+def test_filled_short_ends_busted_though_the_bust_overtook_all_that_was_executed() -> None:
+    order = after(ACCEPTED, bust("e-1"), report(Phase.FILLED, "filled", filled_quantity="0", asked_ns=10**6))
+    assert (order.state, order.filled_quantity, order.reason and order.reason.code) == (S.CANCELED, 0, "BUSTED")
+    told = after(fill("e-1", "10"), start=order)
+    assert (told.state, trail(told)) == (S.CANCELED, [("e-1", "10", "BUSTED")])
+
+
 def test_a_bust_on_the_elder_id_of_a_chain() -> None:
     order = after(
         executed("e-1", "3", cum="3", on="b-1"), executed("e-2", "2", cum="2", on="b-2"), bust("e-1"), start=BOUND

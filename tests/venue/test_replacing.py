@@ -216,3 +216,18 @@ def test_a_person_at_the_broker_may_replace_too() -> None:
     assert isinstance(answer, Order)
     desk.go()
     assert desk.told(order)[-1] == "replaced"
+
+
+@pytest.mark.parametrize("carries_fills", [True, False])
+def test_what_a_successor_took_over_changes_with_its_elder(carries_fills: bool) -> None:
+    desk = Desk(settings=Settings(carries_fills=carries_fills, is_auto_fill=False))
+    old = desk.limit("100", quantity=d(10))
+    desk.go()
+    desk.venue.fill(old.order_id, d(4), d(100))
+    execution = desk.events[-1].execution
+    assert execution is not None
+    new = replaced(desk, old, quantity=d(12))
+    desk.go()
+    desk.venue.bust(execution.execution_id)
+    new = desk.see(new)
+    assert (new.status, new.filled_quantity, new.leaves) == (Status.NEW, 0, 12)

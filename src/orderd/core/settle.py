@@ -154,7 +154,8 @@ def _restate(draft: Draft, link: BrokerLink, fact: Word, move: Move, code: str) 
 def _filled(draft: Draft, link: BrokerLink, fact: Word) -> None:
     """The broker's "filled" after its executions: notional orders end here, busted ones end short."""
     order = draft.order
-    if order.is_undone or (order.is_open and order.is_busted and order.is_short):
+    is_taken_back = order.is_busted or bool(order.pending_busts)
+    if order.is_undone or (order.is_open and is_taken_back and order.is_short):
         if order.is_short:
             _cancel_busted(draft, link, fact)
     elif order.is_open and order.is_short:

@@ -131,6 +131,7 @@ def correct(state: State, execution_id: str, quantity: Decimal, price: Decimal) 
     state.accounts[order.account_id].book(corrected)
     state.ledger.execute(corrected)
     state.put(order)
+    _tell_heirs(state, order, quantity, quantity * price)
     return state.tell(EventKind.TRADE_CORRECT, order, execution=corrected, previous_execution_id=execution_id)
 
 
@@ -154,6 +155,22 @@ def _taken_back(state: State, execution: Execution, fate: ExecutionState) -> Ord
         filled_value=order.filled_value - execution.quantity * execution.price,
         filled_at=order.filled_at if filled else None,
     )
-    if order.is_open and order.status is Status.PARTIALLY_FILLED and filled == ZERO:
+    _tell_heirs(state, order, -execution.quantity, -execution.quantity * execution.price)
+    return _emptied(order)
+
+
+def _emptied(order: Order) -> Order:
+    if order.is_open and order.status is Status.PARTIALLY_FILLED and order.filled_quantity == ZERO:
         return msgspec.structs.replace(order, status=Status.NEW)
     return order
+
+
+def _tell_heirs(state: State, order: Order, quantity: Decimal, value: Decimal) -> None:
+    """What a successor took over from its elders changes with them."""
+    while order.replaced_by:
+        order = state.book.must(order.replaced_by)
+        if state.settings.carries_fills:
+            changes = {"filled_quantity": order.filled_quantity + quantity, "filled_value": order.filled_value + value}
+        else:
+            changes = {"base_quantity": order.base_quantity + quantity}
+        order = state.put(_emptied(msgspec.structs.replace(order, **changes)))
