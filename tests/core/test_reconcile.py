@@ -290,6 +290,22 @@ def test_a_view_older_than_what_is_known_proves_no_difference() -> None:
     assert list(differences(order, view_of(order, updated_ns=order.links[0].updated_ns - 1))) == []
 
 
+@pytest.mark.parametrize(
+    ("figures", "found"),
+    [(("4", "4"), []), (("0", "0"), []), (("4", "0"), ["QUANTITY_DIFFERS"]), (("4", "3"), ["QUANTITY_DIFFERS"])],
+    ids=["the chain's total", "its own", "it fell", "it is neither"],
+)
+def test_a_successor_s_figure_is_its_own_or_the_chain_s_and_never_falls(
+    figures: tuple[str, str], found: list[str]
+) -> None:
+    before, now = figures
+    booked = after(ACCEPTED, fill("e-1", "4"))
+    heir = view_of(booked, broker_order_id=BrokerOrderId("b-2"), replaces="b-1", filled_quantity=before)
+    chained = carried_out([booked], planned([booked], [heir]))[0]
+    assert [link.reported_quantity for link in chained.links] == [4, int(before)]
+    assert kinds(planned([chained], [view_of(chained, filled_quantity=now)])) == found
+
+
 def test_of_a_chain_nothing_is_compared_but_whether_it_lives() -> None:
     heir = view_of(WORKING, broker_order_id=BrokerOrderId("b-2"), client_order_id="h", replaces="b-1")
     chained = carried_out([WORKING], planned([WORKING], [heir]))[0]

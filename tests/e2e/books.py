@@ -97,6 +97,8 @@ def expected_state(order: opb.Order, row: Row) -> str:
         return "PARTIALLY_FILLED"
     if state in {"CANCELED", "EXPIRED"} and order.quantity and order.filled_quantity == order.quantity:
         return "FILLED"  # by fills that came after the end
+    if state == "FILLED" and order.quantity and Decimal(order.filled_quantity or 0) < Decimal(order.quantity):
+        return "CANCELED"  # executions were taken back, and the broker works no further
     return state
 
 

@@ -239,14 +239,13 @@ class World:
         }
         return Books(rows)
 
-    def disagreements(self) -> list[str]:
-        """What orderd and the venue say differently, order by order."""
+    def disagreements(self) -> dict[str, list[str]]:
+        """What orderd and the venue say differently, by order."""
         books = self.books()
-        return [
-            difference
-            for order in self.orders()
-            for difference in books.disagreements(order, self.fills(order.order_id))
-        ]
+        found = {
+            order.order_id: list(books.disagreements(order, self.fills(order.order_id))) for order in self.orders()
+        }
+        return {order_id: differences for order_id, differences in found.items() if differences}
 
     async def discrepancies(self) -> list[Discrepancy]:
         """Open records."""

@@ -19,9 +19,10 @@ from orderd.engine.errors import EngineError, Kind
 from orderd.ports import JournalError
 from orderd.system import run_virtual
 from orderd.venue.faults import Fault, FaultKind
-from orderd.venue.orders import Change, NewOrder, OrderType, Side, Status
+from orderd.venue.orders import Change, ExecutionState, NewOrder, OrderType, Side, Status
+from orderd.venue.orders import OrderClass as VenueClass
 from orderd.venue.orders import TimeInForce as VenueTimeInForce
-from tests.e2e.books import state_of
+from tests.e2e.books import COUNTED, state_of
 from tests.e2e.raw import journal_bytes
 from tests.engine.world import World
 
@@ -63,6 +64,10 @@ FRAME_FAULTS: tuple[dict[str, Any], ...] = (
     {"kind": FaultKind.REFUSE_LOGIN},
     {"kind": FaultKind.REFUSE_UPGRADE},
 )
+UNHEARD_BUSTS = frozenset(
+    {"QUANTITY_DIFFERS", "AVERAGE_DIFFERS", "EXECUTION_CHANGED", "FILLED_SHORT", "EXECUTIONS_MISSING"}
+)
+TOO_MANY = 429
 METHODS = ("", "POST", "GET", "DELETE", "PATCH")
 
 
@@ -78,10 +83,17 @@ class Day:
     """Order ids by key, as they were answered."""
     fresh: dict[str, int] = field(default_factory=dict)
     """How often a key was answered as new."""
+    lies: list[Fault] = field(default_factory=list)
+    """Faults that say "not taken" about what was taken."""
 
     def __post_init__(self) -> None:
         """The script has a stream of its own: what the world draws does not change it."""
         self.random = random.Random(f"day {self.seed}")
+
+    @property
+    def restates(self) -> bool:
+        """Whether the venue takes executions back on this day."""
+        return self.seed % 4 == 3
 
     async def run(self) -> None:
         """The day, and the judgement."""
@@ -91,6 +103,8 @@ class Day:
         steps += [self._cancel] * (self.orders // 3) + [self._replace] * (self.orders // 4)
         steps += [self._repeat] * (self.orders // 8) + [self._person] * (self.orders // 8)
         steps += [self._market] * (self.orders // 4) + [self._kick, self._reconcile, self._reconcile]
+        if self.restates:
+            steps += [self._restate] * (self.orders // 10)
         self.random.shuffle(steps)
         for step in steps:
             await self._bear(step)
@@ -102,7 +116,10 @@ class Day:
         for shape in self.random.sample(REQUEST_FAULTS, 5):
             method = self.random.choice(METHODS)
             chance = self.random.choice((0.02, 0.1, 0.3))
-            faults.arm(Fault(**{**shape, "method": method, "path": "/v2/orders", "probability": chance, "times": 0}))
+            script = {**shape, "method": method, "path": "/v2/orders", "probability": chance, "times": 0}
+            armed = faults.arm(Fault(**script))
+            if armed.kind is FaultKind.ANSWER_STATUS and armed.status == TOO_MANY and armed.is_accepted:
+                self.lies.append(armed)
         for shape in self.random.sample(FRAME_FAULTS, 4):
             faults.arm(Fault(**{**shape, "probability": self.random.choice((0.02, 0.1, 0.3)), "times": 0}))
 
@@ -175,8 +192,22 @@ class Day:
             )
         else:
             order = self.random.choice(open_orders)
-            if order.leaves > 1:
+            if order.leaves > 1 and order.order_class is not VenueClass.MLEG:
                 venue.fill(order.order_id, Decimal(1))
+        self.world.pump()
+
+    async def _restate(self) -> None:
+        """The venue takes an execution back, or corrects it."""
+        venue = self.world.face.venue
+        live_ones = [e for e in venue.ledger.executions.values() if e.state is ExecutionState.LIVE]
+        simple = [e for e in live_ones if venue.find(e.order_id).order_class is VenueClass.SIMPLE]
+        if not simple:
+            return
+        execution = self.random.choice(simple)
+        if self.random.random() < 0.5:
+            venue.bust(execution.execution_id)
+        else:
+            venue.correct(execution.execution_id, execution.quantity, execution.price + Decimal("0.5"))
         self.world.pump()
 
     async def _market(self) -> None:
@@ -216,7 +247,12 @@ class Day:
         await asyncio.sleep(REST_S)
         assert await world.reconcile()
         await self._judge()
-        left = [f"{order.order_id} {state_of(order)}" for order in world.orders() if not order.HasField("closed_time")]
+        unheard = self._unheard() if self.restates else {}
+        left = [
+            f"{order.order_id} {state_of(order)}"
+            for order in world.orders()
+            if not order.HasField("closed_time") and order.order_id not in unheard
+        ]
         assert not left, left
         await world.restart()
         await asyncio.sleep(1)
@@ -225,10 +261,20 @@ class Day:
 
     async def _judge(self) -> None:
         world = self.world
-        assert not (differing := world.disagreements()), "\n".join(differing)
+        differing = world.disagreements()
+        records = [(d.kind, d.subject, d.expected, d.observed) for d in await world.discrepancies()]
+        if self.restates:
+            # A bust nobody heard of is in no list: it cannot be booked, but it is not overlooked. Only on the elder of
+            # a chain it leaves no trace at all.
+            unheard = self._unheard()
+            told = {order_id for order_id, is_elder in unheard.items() if is_elder}
+            told |= {subject for kind, subject, *_ in records if kind in UNHEARD_BUSTS and subject in unheard}
+            differing = {order_id: texts for order_id, texts in differing.items() if order_id not in told}
+            records = [record for record in records if record[1] not in told]
+        records = [record for record in records if record[:2] not in self._lied_about()]
+        assert not differing, "\n".join(text for texts in differing.values() for text in texts)
+        assert not records, records
         assert not (doubles := world.books().doubles()), doubles
-        open_records = [(d.kind, d.subject, d.expected, d.observed) for d in await world.discrepancies()]
-        assert not open_records, open_records
         orders = {order.order_id: order for order in world.orders()}
         assert set(self.ids.values()) <= set(orders), "an answered order is never lost"
         unsettled = [
@@ -238,6 +284,29 @@ class Day:
         ]
         assert not unsettled, unsettled
         self._told(orders)
+
+    def _lied_about(self) -> set[tuple[str, str]]:
+        """Records that must be there: the venue took an order and answered 429, which says that it did not."""
+        faults = self.world.face.venue.faults.fired
+        lies = {fault.fault_id for fault in self.lies}
+        names = {name for fired in faults if fired.fault_id in lies for name in fired.orders}
+        return {("REVIVED", order.order_id) for order in self.world.orders() if order.client_order_id in names}
+
+    def _unheard(self) -> dict[str, bool]:
+        """Orders with an execution that the venue took back without our hearing of it; whether on an elder id."""
+        executions = self.world.face.venue.ledger.executions.values()
+        restated = {e.execution_id: e.order_id for e in executions if e.state is not ExecutionState.LIVE}
+        found: dict[str, bool] = {}
+        for order in self.world.orders():
+            marked = {fill.execution_id for fill in self.world.fills(order.order_id) if fill.status not in COUNTED}
+            ours = {
+                broker_order_id
+                for name, broker_order_id in restated.items()
+                if broker_order_id in order.broker_order_ids and name not in marked
+            }
+            if ours:
+                found[order.order_id] = ours != set(order.broker_order_ids[-1:])
+        return found
 
     def _told(self, orders: dict[str, opb.Order]) -> None:
         """The events tell each order's story without a gap, and end where the order stands."""
@@ -268,13 +337,28 @@ def asked(key: str) -> dict[str, Any]:
         low, high = {"KO": ("80", "90"), "F": ("9", "12"), "AMD": ("150", "170")}[symbol]
         return fields | {"limit_price": chance.choice((low, low, high))}
     stop = {"KO": "90", "F": "12", "AMD": "170"}[symbol]
-    if kind < 0.9:
+    if kind < 0.86:
         return fields | {"type": opb.ORDER_TYPE_STOP, "stop_price": stop}
+    if kind < 0.93:
+        return strategy(fields, chance)
     profit, loss = {"KO": ("95", "70"), "F": ("14", "8"), "AMD": ("180", "130")}[symbol]
     return fields | {
         "order_class": opb.ORDER_CLASS_BRACKET,
         "take_profit": opb.TakeProfit(limit_price=profit),
         "stop_loss": opb.StopLoss(stop_price=loss),
+    }
+
+
+def strategy(fields: dict[str, Any], chance: random.Random) -> dict[str, Any]:
+    """A call spread on AMD."""
+    symbols = ("AMD261218C00160000", "AMD261218C00170000")
+    legs = [opb.Leg(symbol=symbol, ratio=1, side=side) for symbol, side in zip(symbols, (1, 2), strict=True)]
+    return {
+        "quantity": fields["quantity"],
+        "trace_id": fields["trace_id"],
+        "order_class": opb.ORDER_CLASS_MULTILEG,
+        "limit_price": chance.choice(("1", "9")),
+        "legs": legs,
     }
 
 

@@ -11,10 +11,11 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 import msgspec
 
+from orderd.core.book import booked_quantity
 from orderd.core.facts import Executed, Execution, Fact, Reported, View
 from orderd.core.lifecycle import decide
 from orderd.core.matching import Index, is_withheld, match
-from orderd.core.order import EventSource, Order, OrderState, Phase
+from orderd.core.order import BrokerLink, EventSource, Order, OrderState, Phase
 from orderd.core.settle import ENDS, missing
 from orderd.core.values import ROUNDED, ZERO, BrokerOrderId, OrderId, Value
 from orderd.core.verdicts import Apply, Finding, NeedKind
@@ -183,7 +184,11 @@ def differences(order: Order, view: View) -> Iterator[Finding]:
     if order.is_open != (view.phase not in ENDS) and not is_waiting and not is_full:
         yield Finding(kind="STATE_DIFFERS", expected=order.state, observed=view.status)
     if len(order.links) > 1:
-        return  # whether a successor counts from zero is not documented: nothing can be said
+        if link is not None and not is_waiting and not _is_explained(order, link, view):
+            yield Finding(
+                kind="QUANTITY_DIFFERS", expected=str(order.filled_quantity), observed=str(view.filled_quantity)
+            )
+        return
     if order.filled_quantity != view.filled_quantity:
         yield Finding(kind="QUANTITY_DIFFERS", expected=str(order.filled_quantity), observed=str(view.filled_quantity))
     elif order.average_fill_price is not None and view.average_price is not None:
@@ -192,6 +197,14 @@ def differences(order: Order, view: View) -> Iterator[Finding]:
             yield Finding(
                 kind="AVERAGE_DIFFERS", expected=str(order.average_fill_price), observed=str(view.average_price)
             )
+
+
+def _is_explained(order: Order, link: BrokerLink, view: View) -> bool:
+    """Whether a successor's figure is its own executions or the whole chain's: from where it counts is not documented.
+    It never falls by itself: that is an execution taken back without our hearing of it.
+    """
+    figures = (order.filled_quantity, booked_quantity(order, link))
+    return view.filled_quantity >= link.reported_quantity and view.filled_quantity in figures
 
 
 def _named(leg: View, parent: Order) -> View:
