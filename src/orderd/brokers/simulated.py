@@ -7,6 +7,7 @@ ones. It makes no thread and no task; time is the event loop's, whichever loop t
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,8 +27,10 @@ from orderd.brokers.alpaca.client import (
 )
 from orderd.brokers.alpaca.credential import Credential
 from orderd.brokers.alpaca.errors import is_rate_limited
-from orderd.ports import Broker, Clock, Ids, Lane
+from orderd.ports import Broker, Capabilities, Clock, Ids, Lane, Lookup, Refusal
 from orderd.venue.alpaca.face import AlpacaFace
+from orderd.venue.dialect import DuplicateIds
+from orderd.venue.dialect import Lookup as VenueLookup
 from orderd.venue.exchange import Disposition, Reply
 from orderd.venue.exchange import Request as VenueRequest
 
@@ -42,6 +45,16 @@ REQUESTS_PER_MINUTE = 1_000_000
 _BACKOFF_LIMIT_S = 5.0
 _FRAMES_WAITING = 100_000
 _SOON_S = 1e-6
+_REFUSALS = {
+    DuplicateIds.NEVER: Refusal.NONE,
+    DuplicateIds.WHILE_OPEN: Refusal.WHILE_OPEN,
+    DuplicateIds.FOR_EVER: Refusal.FOR_EVER,
+}
+_LOOKUPS = {
+    VenueLookup.YES: Lookup.YES,
+    VenueLookup.LIST_ONLY: Lookup.LIST_ONLY,
+    VenueLookup.NO: Lookup.NO,
+}
 
 
 class Driver:
@@ -253,4 +266,21 @@ def simulated_broker(
         ids=ids,
         budget=Budget(clock, requests_per_minute),
     )
-    return AlpacaAdapter(client, clock=clock, settle_s=settle_s, requests_per_minute=requests_per_minute, name=NAME)
+    return AlpacaAdapter(
+        client,
+        clock=clock,
+        settle_s=settle_s,
+        requests_per_minute=requests_per_minute,
+        name=NAME,
+        altered=partial(_as_the_venue, face),
+    )
+
+
+def _as_the_venue(face: AlpacaFace, can: Capabilities) -> Capabilities:
+    """What this venue can be asked and tells, when it was told to do less than Alpaca."""
+    return msgspec.structs.replace(
+        can,
+        duplicate_refusal=_REFUSALS[face.venue.state.settings.duplicate_ids],
+        lookup=_LOOKUPS[face.options.lookup],
+        has_execution_ids=face.options.has_execution_ids,
+    )

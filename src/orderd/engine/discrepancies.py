@@ -19,7 +19,15 @@ log = structlog.get_logger("orderd.discrepancies")
 
 HALTING = frozenset({"ADOPTION_MISMATCH", "SECOND_BROKER_ORDER", "MASS_DISAPPEARANCE", "ACCOUNT_CHANGED"})
 SELF_CLOSING = frozenset(
-    {"STATE_DIFFERS", "QUANTITY_DIFFERS", "AVERAGE_DIFFERS", "CANCEL_UNPROVEN", "REPLACE_UNPROVEN", "ORDER_VANISHED"}
+    {
+        "STATE_DIFFERS",
+        "QUANTITY_DIFFERS",
+        "AVERAGE_DIFFERS",
+        "CANCEL_UNPROVEN",
+        "REPLACE_UNPROVEN",
+        "ORDER_VANISHED",
+        "OUTCOME_UNPROVEN",
+    }
 )
 """Closed by the reconciler itself when they are gone. The others are an operator's to close."""
 BLOCKING = frozenset({"OVERFILL", "EXECUTION_OVERLAPS", "FILLED_SHORT", "EXECUTIONS_MISSING", "REVIVED"})
@@ -112,7 +120,11 @@ class Discrepancies:
 
 
 def _is_settled(kind: str, order: Order) -> bool:
-    """A cancel or replace is settled when its flag is gone; a difference when it was not found again."""
+    """A cancel or replace is settled when its flag is gone, an outcome when it is known; a difference when it was not
+    found again.
+    """
     if kind == "CANCEL_UNPROVEN":
         return not order.pending_cancel
+    if kind == "OUTCOME_UNPROVEN":
+        return bool(order.links) or not order.is_open
     return kind != "REPLACE_UNPROVEN" or order.pending_replace is None

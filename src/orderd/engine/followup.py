@@ -4,18 +4,21 @@ from functools import partial
 
 import structlog
 
+from orderd.core.adopt import mismatch
+from orderd.core.facts import CancelAsked
 from orderd.core.order import Order
 from orderd.core.settle import missing
 from orderd.core.values import BrokerOrderId, OrderId
 from orderd.core.verdicts import NeedKind, Verdict
-from orderd.engine.account import ENGINE, Account
+from orderd.engine.account import ENGINE, REPLY, Account
 from orderd.engine.discrepancies import Discrepancies
 from orderd.engine.reader import Reader
-from orderd.engine.router import Router
+from orderd.engine.router import LOOKUP_TIMEOUT_S, Router
 from orderd.ports import BrokerError, Found
 
 log = structlog.get_logger("orderd.followup")
 
+SECOND = "SECOND_BROKER_ORDER"
 READ_PAUSES_S = (0.0, 0.5, 2.0)
 EXECUTION_PAUSES_S = (0.1, 0.4, 1.0, 1.5, 2.0)
 """Within 5 s the executions behind a cumulative figure are fetched; only then is the rest inferred."""
@@ -37,6 +40,9 @@ class FollowUp:
         for finding in verdict.findings:
             self._discrepancies.stop(finding.kind, order.intent.symbol, finding.observed)
             tasks.start(self._discrepancies.found(order, finding), f"finding:{order.order_id}")
+            if finding.kind == SECOND:
+                second = BrokerOrderId(finding.observed)
+                tasks.start_once(partial(self._second, order.order_id, second), "second", second)
         if self._account.is_stopping:
             return
         for need in verdict.needs:
@@ -48,6 +54,23 @@ class FollowUp:
                 tasks.start_once(work, "executions", order.order_id, broker_order_id)
             else:
                 tasks.start_once(partial(self._read, broker_order_id), "read", broker_order_id)
+
+    async def _second(self, order_id: OrderId, broker_order_id: BrokerOrderId) -> None:
+        """A second broker order of one intent gets a record of its own, so that its fills count; and when it asks for
+        the very same, it is cancelled. One that could not be read is met again in the next list.
+        """
+        outcome = await self._account.broker.order(broker_order_id, timeout_s=LOOKUP_TIMEOUT_S)
+        first = self._account.blotter.get(order_id)
+        if not isinstance(outcome, Found) or first is None:
+            return
+        raw = self._account.raw(broker_order_id, "second", outcome.raw)
+        second_id = await self._router.stranger(outcome.view, REPLY, raw)
+        second = None if second_id is None or second_id == order_id else self._account.blotter.get(second_id)
+        if second is None or not second.is_open or mismatch(first, outcome.view) is not None:
+            return
+        reason = f"a second broker order of {order_id}"
+        fact = CancelAsked(at=self._account.clock.now(), source=ENGINE, reason=reason)
+        await self._account.take(second, fact)
 
     async def _read(self, broker_order_id: BrokerOrderId) -> None:
         for pause_s in READ_PAUSES_S:

@@ -1,9 +1,13 @@
 """Reading one order by the broker's id, and bringing in what it says."""
 
+from datetime import datetime
+
+from orderd.core.order import AssetClass
 from orderd.core.values import BrokerOrderId
 from orderd.engine.account import ENGINE, REPLY, Account
+from orderd.engine.lookup import look_up
 from orderd.engine.router import Router
-from orderd.ports import FindOutcome, Found
+from orderd.ports import Absent, CannotTell, FindOutcome, Found
 
 READ_TIMEOUT_S = 5.0
 
@@ -25,10 +29,14 @@ class Reader:
             await self._router.view(outcome.view, source, raw, may_infer=may_infer)
         return outcome
 
-    async def find(self, client_order_id: str) -> FindOutcome:
-        """Look it up by a client id; when it is found its view has been brought in."""
-        outcome = await self._account.broker.find(client_order_id, timeout_s=READ_TIMEOUT_S)
-        if isinstance(outcome, Found):
-            raw = self._account.raw(outcome.view.broker_order_id, "lookup", outcome.raw)
-            await self._router.view(outcome.view, REPLY, raw)
-        return outcome
+    async def find(self, client_order_id: str, *, asset_class: AssetClass, since: datetime) -> FindOutcome:
+        """Look it up by a client id; what is found has been brought in. `since`: when it was written down."""
+        found = await look_up(
+            self._account, client_order_id, asset_class=asset_class, since=since, timeout_s=READ_TIMEOUT_S
+        )
+        if isinstance(found, CannotTell):
+            return found
+        for each in found:
+            raw = self._account.raw(each.view.broker_order_id, "lookup", each.raw)
+            await self._router.view(each.view, REPLY, raw)
+        return found[0] if found else Absent()

@@ -30,6 +30,7 @@ FIRST_REACH = timedelta(days=1)
 RETRY_S = (0.5, 1.0, 2.0, 5.0, 10.0, 15.0)
 AT_ONCE = 8
 VANISHED = "ORDER_VANISHED"
+UNPROVEN = "OUTCOME_UNPROVEN"
 GRACE_S = 2.0
 """An order answered this recently may not be in the broker's lists yet."""
 
@@ -289,6 +290,8 @@ class Reconciler:
             raw = self._account.raw(view.broker_order_id, "list", kept.raw if kept else b"")
             if await self._router.view(view, RECONCILER, raw) is not None:
                 imported += 1
+            elif (order := self._router.may_be_ours(view)) is not None:
+                await self._may_be_ours(order, view)
         if first.externals:
             await self._take(self._plan(seen, self._with_named(seen)))
         strangers = {e.broker_order_id: e for e in first.unmatched_executions if not self._is_known(e)}
@@ -297,6 +300,11 @@ class Reconciler:
             if execution.broker_order_id in strangers:
                 await self._router.execution(execution, RECONCILER)
         return imported
+
+    async def _may_be_ours(self, order: Order, view: View) -> None:
+        """Only an operator can say whether this broker order is the one whose outcome is not known."""
+        self._found.add((UNPROVEN, order.order_id))
+        await self._discrepancies.open(UNPROVEN, order, expected="an outcome", observed=view.broker_order_id)
 
     def _is_known(self, execution: Execution) -> bool:
         account = self._account

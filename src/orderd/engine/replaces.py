@@ -114,7 +114,9 @@ class Replacer:
 
     async def _look_for_successor(self, order: Order, pending: PendingReplace, waited_s: float) -> None:
         """The replace carried its own client id: look that up. Absent after settling, the old one alive: refused."""
-        found = await self._reader.find(pending.client_order_id)
+        found = await self._reader.find(
+            pending.client_order_id, asset_class=order.asset_class, since=pending.asked_time
+        )
         if not self._is_pending(order.order_id, pending.number) or order.broker_order_id is None:
             return
         if isinstance(found, Absent) and waited_s >= self._account.policy.settle_s:

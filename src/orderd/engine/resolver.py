@@ -1,21 +1,24 @@
 """Finding out what became of an order whose submit was not answered.
 
 Silence proves nothing; "not found" proves nothing before the settle time. Found: adopted after a comparison. Proven
-absent: sent again with the same id where the broker refuses duplicates for ever and the intent is young enough, given
-up otherwise. No proof: it stays UNKNOWN, counted as live, and is asked about again, slowly. A halted account proves
-nothing at all: it may be another one's answer.
+absent and young enough: sent again with the same id, where the broker refuses duplicates for ever; where a first send
+that lands late would be a second order, only an exit is, while the position is still there for it to close. Else given
+up; should it land after that, the record is revived. No proof, as where a broker cannot be asked by client id: it stays
+UNKNOWN, counted as live, and is asked about again, slowly. A halted account proves nothing at all: it may be another
+one's answer.
 """
 
 from typing import TYPE_CHECKING
 
 import structlog
 
+from orderd.core.book import total
 from orderd.core.facts import GaveUp
-from orderd.core.order import Order, OrderState
+from orderd.core.order import Order, OrderRole, OrderState, PositionIntent, Side
 from orderd.core.values import OrderId
 from orderd.engine.account import ENGINE, Account
 from orderd.engine.reader import Reader
-from orderd.ports import Absent, CannotTell, FindOutcome, Found, Lookup, Refusal
+from orderd.ports import Absent, BrokerError, CannotTell, FindOutcome, Found, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +27,8 @@ log = structlog.get_logger("orderd.resolver")
 
 PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
 SLOW_S = 30.0
+_EXIT_ROLES = frozenset({OrderRole.EXIT, OrderRole.STOP_LOSS, OrderRole.TAKE_PROFIT})
+_CLOSING = frozenset({PositionIntent.BUY_TO_CLOSE, PositionIntent.SELL_TO_CLOSE})
 
 
 class Resolver:
@@ -41,7 +46,9 @@ class Resolver:
 
     async def look(self, order: Order) -> FindOutcome:
         """One look-up by client id; what is found is brought in at once."""
-        return await self._reader.find(order.intent.client_order_id)
+        return await self._reader.find(
+            order.intent.client_order_id, asset_class=order.asset_class, since=order.created_time
+        )
 
     async def _resolve(self, order_id: OrderId) -> None:
         account = self._account
@@ -80,10 +87,12 @@ class Resolver:
     async def _absent(self, order: Order) -> bool:
         """It is proven not to be there. True when that settled it."""
         account = self._account
-        can = account.broker.capabilities(order.asset_class)
-        if can.lookup is not Lookup.YES or account.halt_reason or not account.is_recovered:
+        if account.halt_reason or not account.is_recovered:
             return False
-        if can.duplicate_refusal is Refusal.FOR_EVER and not account.is_too_old(order) and not order.pending_cancel:
+        goes_again = await self._may_go_again(order)
+        if goes_again is None or self._pending(order.order_id) is None:
+            return goes_again is not None
+        if goes_again:
             log.info("resending", order_id=order.order_id, client_order_id=order.intent.client_order_id)
             if self.resend is not None:
                 self.resend(order)
@@ -93,3 +102,26 @@ class Resolver:
         fact = GaveUp(at=account.clock.now(), source=ENGINE, code=code, message=message)
         await account.take_with_legs(order, fact)
         return True
+
+    async def _may_go_again(self, order: Order) -> bool | None:
+        """Whether it is sent again now that it is proven absent; None: that cannot be told yet."""
+        account = self._account
+        if account.is_too_old(order) or order.pending_cancel:
+            return False
+        if account.broker.capabilities(order.asset_class).duplicate_refusal is Refusal.FOR_EVER:
+            return True
+        return await self._has_something_to_close(order) if _is_exit(order) else False
+
+    async def _has_something_to_close(self, order: Order) -> bool | None:
+        """Whether the position, read now, is as large as what this exit would close; None: it could not be read."""
+        try:
+            positions = await self._account.broker.positions()
+        except BrokerError:
+            return None
+        held = total(position.quantity for position in positions if position.symbol == order.intent.symbol)
+        closable = held if order.intent.side is Side.SELL else -held
+        return closable > 0 and (order.terms.quantity is None or closable >= order.terms.quantity)
+
+
+def _is_exit(order: Order) -> bool:
+    return order.intent.role in _EXIT_ROLES or order.intent.position_intent in _CLOSING

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from orderd.core.adopt import mismatch
 from orderd.core.facts import (
     CancelDeclined,
     Executed,
@@ -24,10 +25,11 @@ from orderd.core.facts import (
 from orderd.core.imports import external_order
 from orderd.core.lifecycle import imported
 from orderd.core.matching import leg_of
-from orderd.core.order import EventSource, Order, OrderClass
+from orderd.core.order import EventSource, Order, OrderClass, OrderState
 from orderd.core.values import BrokerOrderId, ExecutionId, OrderId
 from orderd.engine.account import STREAM, Account
-from orderd.ports import Append, BrokerReport, Found, KeyTakenError, RawPayload, ReportKind
+from orderd.engine.lookup import look_up
+from orderd.ports import Append, BrokerReport, CannotTell, Found, KeyTakenError, Lookup, RawPayload, ReportKind
 
 if TYPE_CHECKING:
     from orderd.engine.intake import Taken
@@ -196,9 +198,16 @@ class Router:
             view=view,
             execution=execution,
             broker_time=report.broker_time if report else None,
-            may_infer=may_infer,
+            may_infer=may_infer or self._has_no_executions(order_id, view),
         )
         return self._account.intake.take(order_id, fact, raw)
+
+    def _has_no_executions(self, order_id: OrderId, view: View) -> bool:
+        """Whether there is nothing to wait for: this broker tells executions only as growth of its figures."""
+        order = self._account.blotter.get(order_id)
+        if order is None or view.average_price is None:
+            return False
+        return not self._account.broker.capabilities(order.asset_class).has_execution_ids
 
     async def execution(self, execution: Execution, source: EventSource) -> bool:
         """Bring in a listed execution. False when its broker order is not known: it must be read first."""
@@ -230,7 +239,22 @@ class Router:
             known = await self._after_elder(view)
         if known is not None:
             return known
-        return await self._import(view, source)
+        return None if self.may_be_ours(view) is not None else await self._import(view, source)
+
+    def may_be_ours(self, view: View) -> Order | None:
+        """Where nothing that is read shows a client id: the order without an outcome that this one looks like.
+
+        It is not taken for that order, which would be a guess, and not written down as somebody else's either.
+        """
+        if view.client_order_id or self.match(view) is not None:
+            return None
+        for order in self._account.blotter.open(self._account.account_id):
+            if order.links or order.state is OrderState.CREATED or order.parent_order_id is not None:
+                continue
+            can = self._account.broker.capabilities(order.asset_class)
+            if can.lookup is Lookup.NO and mismatch(order, view) is None:
+                return order
+        return None
 
     def _may_be_a_leg(self, view: View) -> bool:
         return any(True for _ in self._unacknowledged(view))
@@ -255,10 +279,24 @@ class Router:
     async def _after_parents(self, view: View) -> OrderId | None:
         """Read the parents first: one of them may name this as its leg."""
         for parent in list(self._unacknowledged(view)):
-            found = await self._account.broker.find(parent.intent.client_order_id, timeout_s=LOOKUP_TIMEOUT_S)
-            if isinstance(found, Found):
-                await self.view(found.view, EventSource.BROKER_REPLY)
+            found = await look_up(
+                self._account,
+                parent.intent.client_order_id,
+                asset_class=parent.asset_class,
+                since=parent.created_time,
+                timeout_s=LOOKUP_TIMEOUT_S,
+            )
+            for each in () if isinstance(found, CannotTell) else found:
+                await self.view(each.view, EventSource.BROKER_REPLY)
         return self.match(view)
+
+    async def stranger(self, view: View, source: EventSource, raw: tuple[RawPayload, ...]) -> OrderId | None:
+        """Write down a broker order that carries the name of one of ours and is not it; its record's id."""
+        account = self._account
+        known = account.blotter.by_broker_id(account.account_id, view.broker_order_id)
+        if known is None and await self._import(view, source) is None:
+            return None
+        return await self.view(view, source, raw)
 
     async def _import(
         self, view: View, source: EventSource, *, parent: Order | None = None, leg_number: int = 0

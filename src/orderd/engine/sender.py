@@ -19,11 +19,12 @@ from orderd.core.order import Order, OrderState
 from orderd.core.turnstiles import Recorded, Staged
 from orderd.core.values import OrderId
 from orderd.engine.account import ENGINE, REPLY, Account
+from orderd.engine.lookup import look_up
 from orderd.engine.reader import Reader
 from orderd.engine.resolver import Resolver
 from orderd.engine.router import Router
 from orderd.engine.turns import Turn, Turns, turn_of
-from orderd.ports import Absent, Acked, Found, NotSent, Refused, SubmitOutcome, Unknown
+from orderd.ports import Acked, CannotTell, NotSent, Refused, SubmitOutcome, Unknown
 
 log = structlog.get_logger("orderd.sender")
 
@@ -209,19 +210,24 @@ class Sender:
         if not outcome.is_duplicate_id and order.attempts <= 1:
             await self._reject(order, outcome, outcome.code, outcome.message)
             return
-        found = await self._account.broker.find(
-            order.intent.client_order_id, timeout_s=self._account.policy.submit_timeout_s
+        found = await look_up(
+            self._account,
+            order.intent.client_order_id,
+            asset_class=order.asset_class,
+            since=order.created_time,
+            timeout_s=self._account.policy.submit_timeout_s,
         )
-        if isinstance(found, Found) and mismatch(order, found.view) is not None:
+        if isinstance(found, CannotTell) or (not found and outcome.is_duplicate_id):
+            await self._lost(order, outcome.code, outcome.message, outcome.raw)
+        elif not found:
+            await self._reject(order, outcome, outcome.code, outcome.message)
+        elif ours := [each for each in found if mismatch(order, each.view) is None]:
+            for each in ours:
+                raw = self._account.raw(each.view.broker_order_id, "lookup", each.raw)
+                await self._router.view(each.view, REPLY, raw)
+        else:
             message = f"{outcome.message}: another order at the broker has this client id"
             await self._reject(order, outcome, "DUPLICATE_CLIENT_ORDER_ID", message)
-        elif isinstance(found, Found):
-            raw = self._account.raw(found.view.broker_order_id, "lookup", found.raw)
-            await self._router.view(found.view, REPLY, raw)
-        elif isinstance(found, Absent) and not outcome.is_duplicate_id:
-            await self._reject(order, outcome, outcome.code, outcome.message)
-        else:
-            await self._lost(order, outcome.code, outcome.message, outcome.raw)
 
     async def _reject(self, order: Order, outcome: Refused, code: str, message: str) -> None:
         raw = self._account.raw("", f"submit_refusal:{order.order_id}", outcome.raw)

@@ -10,6 +10,7 @@ from typing import Final
 from orderd.venue import form, means
 from orderd.venue.accounts import Account
 from orderd.venue.asking import Ask
+from orderd.venue.dialect import DuplicateIds
 from orderd.venue.money import ONE, ZERO
 from orderd.venue.orders import CLOSING, AssetClass, Reason, Refused, Side
 from orderd.venue.state import State
@@ -21,9 +22,12 @@ def client_id(state: State, account: Account, client_order_id: str) -> Refused |
     """A client's id is at most 128 characters and used once, for ever (reference, section 10)."""
     if len(client_order_id) > LONGEST_CLIENT_ID:
         return Refused(reason=Reason.CLIENT_ORDER_ID_TOO_LONG)
-    if client_order_id and state.book.by_client_id(account.account_id, client_order_id) is not None:
-        return Refused(reason=Reason.CLIENT_ORDER_ID_TAKEN)
-    return None
+    other = state.book.by_client_id(account.account_id, client_order_id) if client_order_id else None
+    if other is None:
+        return None
+    refusal = state.settings.duplicate_ids
+    is_taken = refusal == DuplicateIds.FOR_EVER or (refusal == DuplicateIds.WHILE_OPEN and other.is_open)
+    return Refused(reason=Reason.CLIENT_ORDER_ID_TAKEN) if is_taken else None
 
 
 def new_order(ask: Ask) -> Refused | None:

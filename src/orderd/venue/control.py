@@ -10,6 +10,7 @@ import msgspec
 
 from orderd.venue.accounts import START_CASH
 from orderd.venue.alpaca.face import AlpacaFace
+from orderd.venue.dialect import DuplicateIds, Lookup
 from orderd.venue.faults import Fault
 from orderd.venue.orders import Change, EventKind, Refused, Status
 
@@ -93,6 +94,9 @@ class SettingsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     requests_per_minute: int | None = None
     has_binary_frames: bool | None = None
     connection_limit: int | None = None
+    duplicate_ids: DuplicateIds | None = None
+    lookup: Lookup | None = None
+    has_execution_ids: bool | None = None
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):

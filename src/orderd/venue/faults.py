@@ -45,6 +45,7 @@ class FaultKind(StrEnum):
     UNREADABLE_FRAME = "unreadable_frame"
     UNKNOWN_EVENT = "unknown_event"
     UNKNOWN_FRAME_STATUS = "unknown_frame_status"
+    LYING_FRAME = "lying_frame"
     DISCONNECT = "disconnect"
     # connections
     REFUSE_LOGIN = "refuse_login"
@@ -78,6 +79,7 @@ FRAME_FAULTS: Final = frozenset(
         FaultKind.UNREADABLE_FRAME,
         FaultKind.UNKNOWN_EVENT,
         FaultKind.UNKNOWN_FRAME_STATUS,
+        FaultKind.LYING_FRAME,
         FaultKind.DISCONNECT,
     }
 )
@@ -89,6 +91,8 @@ class AnswerBody(StrEnum):
     JSON = "json"
     HTML = "html"
     EMPTY = "empty"
+    TEXT = "text"
+    """The fault's own `text`."""
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -113,6 +117,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     # how
     status: int = 503
     body: AnswerBody = AnswerBody.JSON
+    text: str = ""
+    """answer_status with the body `text`: what it says, whatever that is."""
     is_accepted: bool = True
     """answer_status, disconnect: whether the request is processed (the frame is sent) all the same."""
     barrier: str = ""
@@ -120,7 +126,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     delay_ms: int = 0
     at_byte: int = 0
     fields: dict[str, str | None] = {}
-    """lie: what to put into the echo."""
+    """lie, lying_frame: what to put into the echo."""
     word: str = "galloping"
     """unknown_status, unknown_event: the word nobody knows."""
     quantity: Decimal | None = None

@@ -13,6 +13,7 @@ from orderd.venue.accounts import START_CASH
 from orderd.venue.alpaca.face import DEFAULT_KEY_ID, DEFAULT_SECRET, AlpacaFace, Options, wall_clock
 from orderd.venue.assets import DEFAULT_ASSETS
 from orderd.venue.core import Venue
+from orderd.venue.dialect import DuplicateIds, Lookup
 from orderd.venue.quotes import Source, Walk, read_tape
 from orderd.venue.sessions import Sessions
 from orderd.venue.state import Settings
@@ -41,6 +42,9 @@ class VenueOptions(msgspec.Struct, frozen=True, kw_only=True):
     requests_per_minute: int = 200
     connection_limit: int = 0
     has_binary_frames: bool = True
+    duplicate_ids: DuplicateIds = DuplicateIds.FOR_EVER
+    lookup: Lookup = Lookup.YES
+    has_execution_ids: bool = True
     witness_database: str = ""
     witness_question: str = QUESTION
 
@@ -65,7 +69,9 @@ def build(
     venue = Venue(
         rng=rng,
         now=now,
-        settings=Settings(partial_rate=options.partial_rate, has_fees=options.has_fees),
+        settings=Settings(
+            partial_rate=options.partial_rate, has_fees=options.has_fees, duplicate_ids=options.duplicate_ids
+        ),
         sessions=Sessions(is_always_open=options.sessions == "always"),
         source=_source(options, rng, now),
     )
@@ -79,6 +85,8 @@ def build(
             requests_per_minute=options.requests_per_minute,
             has_binary_frames=options.has_binary_frames,
             connection_limit=options.connection_limit,
+            lookup=options.lookup,
+            has_execution_ids=options.has_execution_ids,
         ),
         witness=witness,
     )

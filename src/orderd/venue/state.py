@@ -12,6 +12,7 @@ import msgspec
 
 from orderd.venue.assets import Asset, Assets
 from orderd.venue.book import Book
+from orderd.venue.dialect import DuplicateIds
 from orderd.venue.ledger import Ledger
 from orderd.venue.money import ZERO
 from orderd.venue.orders import Event, EventKind, Execution, Order
@@ -45,6 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     carries_fills: bool = True
     """Whether a replace's successor starts with its predecessor's filled quantity (unknown for Alpaca)."""
     refuses_wash_trades: bool = True
+    duplicate_ids: DuplicateIds = DuplicateIds.FOR_EVER
     has_fees: bool = False
 
 

@@ -4,7 +4,7 @@ Rule 1: one call, one request; nothing is retried in here.
 Rule 2: a yes is a 200 whose echo is the order that was sent. A no is a refusal of the error table. The rest is Unknown.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -58,13 +58,15 @@ class AlpacaAdapter:
         settle_s: float,
         requests_per_minute: int,
         name: str = "alpaca",
+        altered: Callable[[Capabilities], Capabilities] | None = None,
     ) -> None:
-        """`settle_s`: seconds after which "no such order" is proof."""
+        """`settle_s`: seconds after which "no such order" is proof. `altered`: what a venue can do less than Alpaca."""
         self._client = client
         self._clock = clock
         self._settle_s = settle_s
         self._requests_per_minute = requests_per_minute
         self._name = name
+        self._altered = altered
 
     @property
     def name(self) -> str:
@@ -73,7 +75,8 @@ class AlpacaAdapter:
 
     def capabilities(self, asset_class: AssetClass) -> Capabilities:
         """What Alpaca can do for this asset class."""
-        return rules.capabilities(asset_class, settle_s=self._settle_s, requests_per_minute=self._requests_per_minute)
+        can = rules.capabilities(asset_class, settle_s=self._settle_s, requests_per_minute=self._requests_per_minute)
+        return can if self._altered is None else self._altered(can)
 
     def complaint(self, order: Order) -> str:
         """The rule this order breaks, or empty."""

@@ -13,11 +13,12 @@ from typing import Any, Final
 import msgspec
 
 from orderd.venue.accounts import START_CASH, Account
-from orderd.venue.alpaca import aftermath, parse_request, render, rest
+from orderd.venue.alpaca import aftermath, parse_request, render, rest, spoken
 from orderd.venue.alpaca.call import Answer, Call
 from orderd.venue.alpaca.refusals import Problem
 from orderd.venue.alpaca.stream import Session
 from orderd.venue.core import Venue
+from orderd.venue.dialect import Lookup
 from orderd.venue.exchange import Disposition, Reply, Request
 from orderd.venue.faults import REQUEST_FAULTS, AnswerBody, Facts, Fault, FaultKind
 from orderd.venue.ledger import Received
@@ -41,6 +42,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     has_binary_frames: bool = True
     connection_limit: int = 0
     """Live stream connections; the next one gets 429 on upgrade. 0: no limit."""
+    lookup: Lookup = Lookup.YES
+    has_execution_ids: bool = True
+    """Off: executions have no ids and no list; a frame shows them as growth of the order's total."""
 
 
 class FrameSent(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,7 +164,13 @@ class AlpacaFace:
                 parts=parts,
                 shift=shift,
             )
-            status, said = route(call)
+            status, said = spoken.answer(
+                request.method,
+                request.path,
+                route(call),
+                lookup=self.options.lookup,
+                has_execution_ids=self.options.has_execution_ids,
+            )
         except Problem as problem:
             status, said = problem.status, problem.body
         self._note(request, _verdict(status), status, faults, witnessed)
@@ -195,6 +205,9 @@ class AlpacaFace:
             case AnswerBody.HTML:
                 page = HTML % (fault.status, fault.status)
                 return Reply(status=fault.status, headers={"Content-Type": "text/html"}, body=page)
+            case AnswerBody.TEXT:
+                body = fault.text.encode()
+                return Reply(status=fault.status, headers={"Content-Type": JSON, **limits}, body=body)
             case AnswerBody.JSON:
                 if fault.status == 429:  # noqa: PLR2004 - the status itself
                     said: dict[str, Any] = {"code": 42910000, "message": "rate limit exceeded"}
@@ -333,8 +346,12 @@ class AlpacaFace:
         return self._encoded[1]
 
     def _encode(self, event: Event) -> bytes:
+        return msgspec.json.encode({"stream": "trade_updates", "data": self.event_json(event)})
+
+    def event_json(self, event: Event) -> dict[str, Any]:
+        """One event as this broker tells it."""
         shown = render.event_json(event, render.settle_date(self.venue.state.sessions, event))
-        return msgspec.json.encode({"stream": "trade_updates", "data": shown})
+        return spoken.frame(shown, has_execution_ids=self.options.has_execution_ids)
 
 
 def _peek(body: bytes, name: str) -> str:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from orderd.venue.alpaca import render
 from orderd.venue.faults import FRAME_FAULTS, Facts, Fault, FaultKind
 from orderd.venue.orders import Event
 
@@ -114,9 +113,11 @@ class Session:
             return UNREADABLE
         if not faults:
             return self._face.encoded(event)
-        shown = render.event_json(event, render.settle_date(self._face.venue.state.sessions, event))
+        shown = self._face.event_json(event)
         if FaultKind.UNKNOWN_EVENT in faults:
             shown["event"] = faults[FaultKind.UNKNOWN_EVENT].word
+        if FaultKind.LYING_FRAME in faults:
+            shown["order"] |= faults[FaultKind.LYING_FRAME].fields
         if FaultKind.UNKNOWN_FRAME_STATUS in faults:
             shown["order"]["status"] = faults[FaultKind.UNKNOWN_FRAME_STATUS].word
         return msgspec.json.encode({"stream": "trade_updates", "data": shown})
