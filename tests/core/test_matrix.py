@@ -46,7 +46,7 @@ from tests.core.test_own_facts import (
     refused,
     replace_declined,
 )
-from tests.core.test_resolve import NOT_PLACED, RESEND, settle
+from tests.core.test_resolve import NOT_PLACED, RESEND, adopt, busted, settle
 
 REPLACED = msgspec.structs.replace(after(ACCEPTED), state=OrderState.REPLACED, is_external=True)
 GUESSED = after(ACCEPTED, report(Phase.WORKING, filled_quantity="4", average_price="20", may_infer=True))
@@ -116,6 +116,12 @@ TOLD: dict[str, Told] = {
     "resend": RESEND,
     **{f"settled as {state}": settle(state) for state in (None, *OrderState)},
     "settled with fills": settle(OrderState.CANCELED, filled_quantity="6", average_price="20"),
+    "adopted": adopt(Phase.WORKING),
+    "adopted as filled": adopt(Phase.FILLED, filled_quantity="10", average_price="20"),
+    "adopted a stranger": adopt(Phase.WORKING, client_order_id="theirs"),
+    "adopted nothing": settle(verdict=Verdicts.ADOPT),
+    "settled as busted": busted("e-1"),
+    "settled as busted by a stranger": busted("e-99"),
 }
 
 EDGES = {(source, dest) for (source, _), dest in NEXT.items()}

@@ -5,6 +5,7 @@ price are restated; anything else is never ours, whatever id it carries.
 Rule 2: a successor is bound on proof: its own (it works, it traded, it ended), or its elder's word (`replaced`).
 """
 
+from orderd.core.discrepancies import DiscrepancyKind
 from orderd.core.events import Acknowledged, OutcomeUnknown, Replaced, ReplaceRefused, Restated
 from orderd.core.facts import Reported, View
 from orderd.core.order import OURS, BrokerLink, Order, OrderClass, OrderState, Phase, Terms
@@ -13,7 +14,6 @@ from orderd.core.table import Move
 from orderd.core.values import Reason
 from orderd.core.verdicts import Draft, Impossible, NeedKind, Verdict
 
-MISMATCH = "ADOPTION_MISMATCH"
 _UNPROVEN = frozenset({Phase.QUEUED, Phase.PENDING_REPLACE, Phase.UNKNOWN})
 _SAME_END = {
     Phase.CANCELED: OrderState.CANCELED,
@@ -58,7 +58,7 @@ def _bind_first(draft: Draft, fact: Reported) -> Verdict | None:
     difference = mismatch(order, view)
     if difference is not None or order.state in {OrderState.DENIED, OrderState.REPLACED}:
         field, ours, theirs = difference or ("state", order.state, view.status)
-        draft.find(MISMATCH, f"{field} {ours}", f"{field} {theirs} of {view.broker_order_id}")
+        draft.find(DiscrepancyKind.ADOPTION_MISMATCH, f"{field} {ours}", f"{field} {theirs} of {view.broker_order_id}")
         return Impossible(
             explanation=f"broker order {view.broker_order_id} is not this one: {field} is {theirs}, not {ours}",
             findings=draft.findings,
@@ -89,7 +89,7 @@ def _bind_ended(draft: Draft, fact: Reported) -> None:
     to_state, reason, cancel = order.state, None, None
     gives_way = order.closed_by in OURS or order.state is OrderState.REJECTED
     if gives_way and _SAME_END.get(view.phase) is not order.state:
-        draft.find(REVIVED, order.state, view.status)
+        draft.find(DiscrepancyKind.REVIVED, order.state, view.status)
         to_state = draft.move(revival(order, view.phase)) or order.state
         reason = Reason(code=REVIVED, message=view.status, origin=fact.source)
         cancel = wants_cancel(order)
@@ -111,7 +111,7 @@ def _bind_successor(draft: Draft, fact: Reported) -> Verdict | None:
     current, pending = order.links[-1], order.pending_replace
     is_asked = pending is not None and view.client_order_id == pending.client_order_id
     if not is_asked and order.link(view.replaces) is None:
-        draft.find("SECOND_BROKER_ORDER", current.broker_order_id, view.broker_order_id)
+        draft.find(DiscrepancyKind.SECOND_BROKER_ORDER, current.broker_order_id, view.broker_order_id)
         return Impossible(
             explanation=f"broker order {view.broker_order_id} follows none of this order's chain",
             findings=draft.findings,
@@ -156,7 +156,7 @@ def _restate_successor(draft: Draft, fact: Reported) -> None:
     terms = differing_terms(order.terms, view.terms) if view.terms is not None else None
     to_state = order.state
     if not order.is_open and order.closed_by in OURS:
-        draft.find(REVIVED, order.state, view.status)
+        draft.find(DiscrepancyKind.REVIVED, order.state, view.status)
         to_state = draft.move(revival(order, view.phase)) or order.state
     elif order.state is OrderState.REPLACED or _is_outgrown(order, terms):
         to_state = draft.move(revival(order, view.phase)) or order.state

@@ -182,20 +182,27 @@ class Verdicts(StrEnum):
     NOT_PLACED = "NOT_PLACED"
     ENDED = "ENDED"
     RESEND = "RESEND"
+    ADOPT = "ADOPT"
+    BUSTED = "BUSTED"
 
 
 class SettledByOperator(_Fact, frozen=True, kw_only=True):
-    """An operator settled what evidence could not (ADOPT arrives as a `Reported` of the adopted order).
+    """An operator settled what evidence could not: why, what it rests on, and who says so.
 
     For ENDED: `state` is CANCELED, EXPIRED, REJECTED or FILLED; `filled_quantity` and `average_price` are the
     cumulative figures of the order's broker order, when they are more than what is booked.
+    For ADOPT: `view` is the broker order that it is. For BUSTED: the execution that was taken back.
     """
 
     verdict: Verdicts
     message: str
+    evidence: str = ""
+    operator_name: str = ""
     state: OrderState | None = None
     filled_quantity: Decimal | None = None
     average_price: Decimal | None = None
+    view: View | None = None
+    execution_id: str = ""
 
 
 Fact = (

@@ -12,12 +12,13 @@ from decimal import ROUND_HALF_EVEN, Decimal
 import msgspec
 
 from orderd.core.book import booked_quantity
+from orderd.core.discrepancies import DiscrepancyKind
 from orderd.core.facts import Executed, Execution, Fact, Reported, View
 from orderd.core.lifecycle import decide
 from orderd.core.matching import Index, is_withheld, match
 from orderd.core.order import BrokerLink, EventSource, Order, OrderState, Phase
 from orderd.core.settle import ENDS, missing
-from orderd.core.values import ROUNDED, ZERO, BrokerOrderId, OrderId, Value
+from orderd.core.values import ROUNDED, ZERO, BrokerOrderId, OrderId, Value, canonical
 from orderd.core.verdicts import Apply, Finding, NeedKind
 
 MASS = 2
@@ -170,32 +171,46 @@ class _Drafted:
             yield Reported(at=at, source=source, heard_ns=heard, view=view, may_infer=self.may_infer)
 
 
+def is_comparable(order: Order, view: View) -> bool:
+    """Whether the view is no older than what the order was told already."""
+    link = order.link(view.broker_order_id)
+    is_outdated = link is not None and 0 < view.updated_ns < link.updated_ns
+    return not is_outdated and (view.asked_ns is None or view.asked_ns >= order.heard_ns)
+
+
+def _quantity(order: Order, view: View) -> Finding:
+    return Finding(
+        kind=DiscrepancyKind.QUANTITY_DIFFERS,
+        expected=canonical(order.filled_quantity),
+        observed=canonical(view.filled_quantity),
+    )
+
+
 def differences(order: Order, view: View) -> Iterator[Finding]:
     """What still differs between an order and its broker's view once every fact was taken.
 
     Averages are compared at the scale the broker prints. A MULTILEG parent's figures are the broker's own.
     """
-    link = order.link(view.broker_order_id)
-    is_outdated = link is not None and 0 < view.updated_ns < link.updated_ns
-    if is_outdated or (view.asked_ns is not None and view.asked_ns < order.heard_ns):
+    if not is_comparable(order, view):
         return
+    link = order.link(view.broker_order_id)
     is_waiting = link is not None and (missing(order, link) or view.phase is Phase.REPLACED)
     is_full = order.state is OrderState.FILLED and not order.is_short  # "calculated" comes after "filled"
     if order.is_open != (view.phase not in ENDS) and not is_waiting and not is_full:
-        yield Finding(kind="STATE_DIFFERS", expected=order.state, observed=view.status)
+        yield Finding(kind=DiscrepancyKind.STATE_DIFFERS, expected=order.state, observed=view.status)
     if len(order.links) > 1:
         if link is not None and not is_waiting and not _is_explained(order, link, view):
-            yield Finding(
-                kind="QUANTITY_DIFFERS", expected=str(order.filled_quantity), observed=str(view.filled_quantity)
-            )
+            yield _quantity(order, view)
         return
     if order.filled_quantity != view.filled_quantity:
-        yield Finding(kind="QUANTITY_DIFFERS", expected=str(order.filled_quantity), observed=str(view.filled_quantity))
+        yield _quantity(order, view)
     elif order.average_fill_price is not None and view.average_price is not None:
         ours = order.average_fill_price.quantize(view.average_price, rounding=ROUND_HALF_EVEN, context=ROUNDED)
         if ours != view.average_price:
             yield Finding(
-                kind="AVERAGE_DIFFERS", expected=str(order.average_fill_price), observed=str(view.average_price)
+                kind=DiscrepancyKind.AVERAGE_DIFFERS,
+                expected=canonical(order.average_fill_price),
+                observed=canonical(view.average_price),
             )
 
 

@@ -9,6 +9,7 @@ import msgspec
 from orderd.core.adopt import bind
 from orderd.core.book import Consumes, New, Overlaps, Repeat, Undone, infer, place
 from orderd.core.busts import apply_waiting, undo
+from orderd.core.discrepancies import DiscrepancyKind
 from orderd.core.events import FillCorrected, Filled, Restated
 from orderd.core.facts import Executed, Execution, Reported, View
 from orderd.core.order import OURS, BrokerLink, Fill, Order, OrderState, Phase
@@ -163,7 +164,9 @@ def _reconsider(
         case Repeat():
             _repeat(draft, link, placement, execution, fact)
         case Overlaps():  # pragma: no branch - the last of its kind
-            draft.find("EXECUTION_OVERLAPS", _interval(placement.fill), f"{execution.quantity}@{execution.price}")
+            draft.find(
+                DiscrepancyKind.EXECUTION_OVERLAPS, _interval(placement.fill), f"{execution.quantity}@{execution.price}"
+            )
             draft.need(NeedKind.EXECUTIONS, link.broker_order_id)
 
 
@@ -182,11 +185,11 @@ def _fill(draft: Draft, link: BrokerLink, fill: Fill, fact: Word) -> None:
         )
     )
     if draft.order.is_overfilled:
-        draft.find("OVERFILL", draft.order.terms.quantity, total)
+        draft.find(DiscrepancyKind.OVERFILL, draft.order.terms.quantity, total)
     if not order.is_open and (
         order.closed_by in OURS or order.state in {OrderState.SUBMIT_FAILED, OrderState.REJECTED}
     ):
-        draft.find("REVIVED", order.state, f"fill of {fill.quantity}")
+        draft.find(DiscrepancyKind.REVIVED, order.state, f"fill of {fill.quantity}")
 
 
 def _consume(draft: Draft, link: BrokerLink, placement: Consumes, fact: Word) -> None:
@@ -210,7 +213,7 @@ def _repeat(draft: Draft, link: BrokerLink, repeat: Repeat, execution: Execution
         draft.need(NeedKind.EXECUTIONS, link.broker_order_id)
         return
     if repeat.conflicts:
-        draft.find("EXECUTION_CHANGED", _interval(repeat.fill), f"{execution.quantity}@{execution.price}")
+        draft.find(DiscrepancyKind.EXECUTION_CHANGED, _interval(repeat.fill), f"{execution.quantity}@{execution.price}")
     if repeat.is_new_alias and execution.execution_id is not None:
         draft.add(
             Restated(
@@ -237,7 +240,7 @@ def _infer(draft: Draft, link: BrokerLink, fact: Reported) -> None:
     if order.is_parent_of_legs or fits_chain(order, link):
         return
     if len(order.links) > 1 or link.bust_times:
-        draft.find("EXECUTIONS_MISSING", link.reported_quantity, order.filled_quantity)
+        draft.find(DiscrepancyKind.EXECUTIONS_MISSING, link.reported_quantity, order.filled_quantity)
         return
     for fill in infer(order, link, fact.at, fact.source, fact.view.filled_time):
         _fill(draft, link, fill, fact)

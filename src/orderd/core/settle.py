@@ -10,6 +10,7 @@ from decimal import Decimal
 import msgspec
 
 from orderd.core.book import booked_quantity, total
+from orderd.core.discrepancies import DiscrepancyKind
 from orderd.core.events import Accepted, Canceled, CancelRefused, CancelRequested, Expired, Rejected, Restated
 from orderd.core.facts import Executed, Reported
 from orderd.core.order import OPEN, OURS, BrokerLink, EventSource, Order, OrderState, OrderType, Phase, Terms
@@ -81,7 +82,7 @@ def settle(draft: Draft, link: BrokerLink, fact: Word, *, is_fresh: bool) -> Non
     if is_missing and not (isinstance(fact, Reported) and fact.may_infer):
         draft.need(NeedKind.EXECUTIONS, link.broker_order_id)
     elif is_missing and link.reported_average is None and len(draft.order.links) == 1 and not link.bust_times:
-        draft.find("PRICE_MISSING", link.reported_quantity, draft.order.filled_quantity)
+        draft.find(DiscrepancyKind.PRICE_MISSING, link.reported_quantity, draft.order.filled_quantity)
     elif is_current and link.phase not in LIVE:
         _by_phase(draft, link, fact)
     elif is_current and (is_fresh or draft.order.is_undone) and draft.order.state not in _WORKING:
@@ -118,10 +119,10 @@ def _live(draft: Draft, link: BrokerLink, fact: Word) -> None:
     elif order.state is OrderState.FILLED:
         pass  # its fills say so: a broker goes on to "calculated" after "filled"
     elif order.closed_by in OURS or order.state is OrderState.REJECTED:
-        draft.find(REVIVED, order.state, link.status)
+        draft.find(DiscrepancyKind.REVIVED, order.state, link.status)
         _restate(draft, link, fact, revival(order, link.phase), REVIVED)
     else:
-        draft.find("ENDED_BUT_LIVE", order.state, link.status)
+        draft.find(DiscrepancyKind.ENDED_BUT_LIVE, order.state, link.status)
 
 
 def revival(order: Order, phase: Phase) -> Move:
@@ -160,7 +161,7 @@ def _filled(draft: Draft, link: BrokerLink, fact: Word) -> None:
             _cancel_busted(draft, link, fact)
     elif order.is_open and order.is_short:
         if isinstance(fact, Reported):
-            draft.find("FILLED_SHORT", order.terms.quantity, order.filled_quantity)
+            draft.find(DiscrepancyKind.FILLED_SHORT, order.terms.quantity, order.filled_quantity)
     elif order.is_open:
         to_state = draft.move(Move.FILL_REST) or order.state
         draft.add(Restated(at=fact.at, source=fact.source, heard_ns=fact.heard_ns, link=link, to_state=to_state))

@@ -38,12 +38,14 @@ class Reason(Value, frozen=True, kw_only=True):
     """Why an order is where it is.
 
     `code` is a stable word (ours, or the broker's number), `message` is for people, `origin` says whose word it is
-    (an `EventSource` value).
+    (an `EventSource` value). An operator's word also says what it rests on and who gave it.
     """
 
     code: str
     message: str = ""
     origin: str = ""
+    evidence: str = ""
+    operator_name: str = ""
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

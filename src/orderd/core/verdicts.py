@@ -5,11 +5,12 @@ from enum import StrEnum
 
 import msgspec
 
+from orderd.core.discrepancies import DiscrepancyKind
 from orderd.core.events import Event, Step
 from orderd.core.evolve import evolve
 from orderd.core.order import BrokerLink, Order, OrderState
 from orderd.core.table import Move, allowed, next_state
-from orderd.core.values import Value
+from orderd.core.values import Value, canonical
 
 
 class NeedKind(StrEnum):
@@ -29,7 +30,7 @@ class Need(Value, frozen=True, kw_only=True):
 class Finding(Value, frozen=True, kw_only=True):
     """Something the broker said that contradicts the record: it becomes a discrepancy."""
 
-    kind: str
+    kind: DiscrepancyKind
     expected: str
     observed: str
 
@@ -78,6 +79,10 @@ def impossible(order: Order, what: str) -> Impossible:
     return Impossible(explanation=f"{what} on an order that is {order.state}; from there: {moves}")
 
 
+def _text(value: Decimal | str | None) -> str:
+    return canonical(value) if isinstance(value, Decimal) else str(value)
+
+
 class Draft:
     """A judgement being written: each event is folded in at once, so the next line judges the order as it will be."""
 
@@ -116,9 +121,9 @@ class Draft:
         if wanted not in self.needs:
             self.needs += (wanted,)
 
-    def find(self, kind: str, expected: Decimal | str | None, observed: Decimal | str | None) -> None:
+    def find(self, kind: DiscrepancyKind, expected: Decimal | str | None, observed: Decimal | str | None) -> None:
         """Note a contradiction."""
-        self.findings += (Finding(kind=kind, expected=str(expected), observed=str(observed)),)
+        self.findings += (Finding(kind=kind, expected=_text(expected), observed=_text(observed)),)
 
     def verdict(self, *, is_stale: bool = False) -> Verdict:
         """Close the draft."""

@@ -84,6 +84,8 @@ def reason_message(reason: Reason) -> pb.StatusReason:
         code=reason.code,
         message=reason.message,
         source=enums.ORIGIN.get(reason.origin, pb.EVENT_SOURCE_UNSPECIFIED),
+        evidence=reason.evidence,
+        operator_name=reason.operator_name,
     )
 
 
