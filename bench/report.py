@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,11 @@ class Row:
     limit: Sequence[float]
     limit_name: str
     wanted: str
+
+    @classmethod
+    def alone(cls, name: str, unit: str, figure: float, *, wanted: str) -> Self:
+        """A figure that is held against no other."""
+        return cls(name=name, unit=unit, ours=[figure], limit=[], limit_name="", wanted=wanted)
 
     @property
     def ratios(self) -> list[float]:

@@ -80,6 +80,14 @@ def order(wait: "pb.SubmitWait", number: int | None = None) -> pb.SubmitOrderReq
     )
 
 
+async def rest(ours: grpc.aio.Channel, count: int) -> None:
+    """Leave so many orders resting at the broker."""
+    requests = [order(pb.SUBMIT_WAIT_BROKER) for _ in range(count)]
+    for request in requests:
+        request.time_in_force = opb.TIME_IN_FORCE_GTC
+    await closed_loop(unary(ours, SUBMIT), [request.SerializeToString() for request in requests], 64)
+
+
 def submits(count: int, wait: "pb.SubmitWait") -> list[bytes]:
     """Serialised submits, each with a key of its own."""
     return [order(wait).SerializeToString() for _ in range(count)]

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import uvloop
 
+from bench import exchange
 from bench.canned import canned_broker
 from orderd import app, logs
 from orderd.config.settings import AccountSettings, RiskSettings, Settings
@@ -43,6 +44,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--commits", type=Path)
     parser.add_argument("--profile", type=Path)
     parser.add_argument("--rest-url", default="")
+    parser.add_argument("--stream-url", default="")
     parser.add_argument("--broker", choices=["venue", "canned", "silent"], default="venue")
     parser.add_argument("--parallel", type=int, default=64)
     return parser.parse_args()
@@ -52,17 +54,18 @@ def settings(asked: argparse.Namespace) -> Settings:
     """Return the settings of one account, simulated unless a venue is named."""
     far = {
         "broker": "alpaca",
-        "key_id": "bench-key",
-        "secret_key": "bench-secret",
+        "key_id": exchange.KEY_ID,
+        "secret_key": exchange.SECRET,
         "rest_url": asked.rest_url,
-        "requests_per_minute": 10_000,
+        "stream_url": asked.stream_url,
     }
     near = {"broker": "simulated"}
     account = AccountSettings.model_validate(
         {**(far if asked.rest_url else near), "queue_limit": 1_000_000}
         | {"send_within_s": 3600, "reconcile_interval_s": 300, "submit_timeout_s": 60}
     )
-    account = account.model_copy(update={"parallel_submits": asked.parallel})  # also more than a setting may be
+    beyond = {"parallel_submits": asked.parallel, "requests_per_minute": exchange.REQUESTS_PER_MINUTE}
+    account = account.model_copy(update=beyond)  # more than a setting may be: what the broker allows is not measured
     return Settings(
         database_url=f"sqlite+aiosqlite:///{asked.journal.absolute()}",
         grpc_address="127.0.0.1:0",

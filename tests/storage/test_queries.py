@@ -191,9 +191,13 @@ def test_the_events_after_a_sequence_are_a_walk_through_the_journal(connection: 
 
 
 def test_recovery_searches_the_open_orders_only(connection: sqlite3.Connection) -> None:
-    steps = [step for _, step in plan(connection, (queries.OPEN_ORDERS, {}))]
-    assert "SEARCH orders USING INDEX orders_by_status (status=?)" in steps
+    steps = [step for _, step in plan(connection, (queries.OPEN_NUMBERS, {}))]
+    assert [step for step in steps if step.startswith("SEARCH orders") and "orders_by_status (status=?)" in step]
     assert not [step for step in steps if step.startswith("SCAN orders")]
+    steps = [step for _, step in plan(connection, (queries.ORDERS_WITH_FILLS, {"numbers": "[1,2]"}))]
+    assert "SEARCH orders USING INTEGER PRIMARY KEY (rowid=?)" in steps
+    assert [step for step in steps if "fills_by_order (order_id=?)" in step]
+    assert not [step for step in steps if step.startswith(("SCAN orders", "SCAN fills"))]
 
 
 def test_the_latest_payload_is_found_by_its_broker_order(connection: sqlite3.Connection) -> None:

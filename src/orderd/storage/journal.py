@@ -36,6 +36,9 @@ from orderd.storage.writer import AppendCall, Call, Result, Statement, Writer, W
 Listener = Callable[[Sequence[Entry]], None]
 Key = tuple[int | str, ...]
 
+LOADED_AT_ONCE = 500
+"""Orders of one read at recovery: the rows of all of them would take more memory than the orders."""
+
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What `open_journal` has opened, in the order in which `close` lets go of it."""
@@ -241,9 +244,17 @@ class SqliteJournal:
 
     async def open_orders(self) -> Sequence[Order]:
         """See `Journal.open_orders`."""
+        numbers = [row[0] for row in await self._read(queries.OPEN_NUMBERS, {})]
+        orders: list[Order] = []
+        for first in range(0, len(numbers), LOADED_AT_ONCE):
+            orders += await self._orders(numbers[first : first + LOADED_AT_ONCE])
+        return orders
+
+    async def _orders(self, numbers: Sequence[int]) -> list[Order]:
         states: dict[str, tuple[bytes, int]] = {}
         booked: dict[str, list[bytes]] = {}
-        for order_id, state, sequence, fill in await self._read(queries.OPEN_ORDERS, {}):
+        rows = await self._read(queries.ORDERS_WITH_FILLS, {"numbers": json.dumps(numbers)})
+        for order_id, state, sequence, fill in rows:
             states[order_id] = (state, sequence)
             if fill is not None:
                 booked.setdefault(order_id, []).append(fill)

@@ -4,16 +4,19 @@ A hop to a reader thread would cost ten times the read itself; each of these tou
 """
 
 import sqlite3
+import sys
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from orderd.core.order import Fill, Order
-from orderd.core.values import OrderId
+from orderd.core.values import ZERO, AccountId, OrderId
 from orderd.ports import JournalError
 from orderd.storage import statements
 
+ONE = Decimal(1)
 _order = msgspec.msgpack.Decoder(Order)
 _fill = msgspec.msgpack.Decoder(Fill)
 
@@ -25,12 +28,28 @@ def order_of(state: bytes, sequence: int, fills: Sequence[bytes], *, opened_at: 
     so an order last changed by one of them has `heard_ns` 0.
     """
     order = _order.decode(state)
+    intent = order.intent
     return msgspec.structs.replace(
         order,
         sequence=sequence,
+        # What thousands of orders have in common is kept once.
+        intent=msgspec.structs.replace(
+            intent,
+            account_id=AccountId(sys.intern(intent.account_id)),
+            symbol=sys.intern(intent.symbol),
+            strategy=sys.intern(intent.strategy),
+        ),
+        filled_quantity=_shared(order.filled_quantity, ZERO),
+        filled_value=_shared(order.filled_value, ZERO),
+        multiplier=_shared(order.multiplier, ONE),
         fills=tuple([_fill.decode(fill) for fill in fills]),
         heard_ns=order.heard_ns if sequence > opened_at else 0,
     )
+
+
+def _shared(value: Decimal, common: Decimal) -> Decimal:
+    """The common object for a value that is the same to the last digit and sign."""
+    return common if not value.compare_total(common) else value
 
 
 class Points:

@@ -317,13 +317,22 @@ EVENTS_AFTER: Final = compiled(
 )
 """Events in sequence order, with what they are filtered by."""
 
-OPEN_ORDERS: Final = compiled(
+OPEN_NUMBERS: Final = compiled(
+    select(orders.c.order_number)
+    .where(orders.c.status.in_([literal_column(f"'{state}'", Text) for state in OPEN_STATES]))
+    .order_by(orders.c.order_number)
+)
+"""Every open order in the order they were written."""
+
+ORDERS_WITH_FILLS: Final = compiled(
     select(orders.c.order_id, orders.c.state, orders.c.sequence, fills.c.state.label("fill"))
     .select_from(orders.outerjoin(fills, fills.c.order_id == orders.c.order_id))
-    .where(orders.c.status.in_([literal_column(f"'{state}'", Text) for state in OPEN_STATES]))
+    .where(
+        orders.c.order_number.in_(select(func.json_each(_given("numbers", Text)).table_valued("value").c.value)),
+    )
     .order_by(orders.c.order_number, fills.c.fill_number)
 )
-"""Every open order in the order they were written, a row for each of its fills in booking order, at least one."""
+"""These orders in the order they were written, a row for each of its fills in booking order, at least one."""
 
 LATEST_RAW: Final = compiled(
     select(raw_payloads.c.body).where(
