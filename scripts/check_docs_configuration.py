@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from orderd.config import AccountSettings, RiskSettings, Settings
+from orderd.config import AccountSettings, RetentionSettings, RiskSettings, Settings
 from orderd.config.settings import Allowed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,6 +43,9 @@ max_order_quantity = "500"
 
 [risk]
 max_order_notional = "100000"
+
+[retention]
+keep_events_days = 365
 ```
 
 - **Variables**: `ORDERD_` and the key in capitals, with two underscores between tables, and dashes as underscores:
@@ -86,6 +89,7 @@ def page() -> str:
         ("Top level", Settings),
         ("`[accounts.<id>]`", AccountSettings),
         ("`[risk]` and `[accounts.<id>.risk]`", RiskSettings),
+        ("`[retention]`", RetentionSettings),
     )
     return HEAD + "".join(f"\n## {title}\n\n{table(model)}\n" for title, model in sections)
 

@@ -32,6 +32,7 @@ from orderd.engine.engine import OrderEngine
 from orderd.engine.feed import JournalFeed
 from orderd.engine.intake import Intake
 from orderd.engine.reconciler import SameAccountError
+from orderd.engine.retention import Retention
 from orderd.engine.simulation import forget_venue
 from orderd.engine.workers import Workers
 from orderd.ports import Broker, Clock, Ids, JournalError
@@ -192,6 +193,7 @@ async def _serve_on(  # noqa: PLR0917 - the parts of a server
                 if settings.accounts[of_account.account.account_id].broker is BrokerName.SIMULATED:
                     await forget_venue(of_account.account)
                 await of_account.start()
+            house.let_go(settings.retention.keep_events_days)
             gc.collect()
             gc.freeze()
             on_ready(
@@ -302,6 +304,11 @@ class _House:
             )
         except ValueError as error:
             raise CannotStartError(f"accounts.{account_id}: {error}") from error
+
+    def let_go(self, keep_days: int | None) -> None:
+        """Let old events go from now on, when the operator has said so."""
+        if keep_days is not None:
+            self._tasks.start(Retention(self._journal, self._clock, keep_days=keep_days).run(), "retention")
 
     def connect(self, workers: list[Workers]) -> None:
         """Let each account's workers hear of their own orders."""

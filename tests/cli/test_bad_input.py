@@ -39,7 +39,7 @@ BAD: dict[str, list[str]] = {
     "--valid-until-time": TIMES, "ACCOUNT_ID": NAMES, "ORDER_ID": NAMES,
     "--config": ["/nowhere/orderd.toml"], "--database-url": ["x", "postgresql+asyncpg://h/d"],
     "--data-dir": ["/dev/null/x"],
-    "--quotes": ["/nowhere.csv"],
+    "--quotes": ["/nowhere.csv"], "--keep-days": ["-1", "x", "", "1.5", "36501"],
 }  # fmt: skip
 FREE = {"--key-id", "--secret-key"}
 """Any text will do, or the server says what it is not."""

@@ -50,6 +50,8 @@ LINES = {
     ("version",): [],
 }
 STAY = {("serve",), ("dev",), ("venue",)}
+OFFLINE = {("journal", "compact")}
+"""What needs a journal instead of a server: test_journal.py."""
 COUNTS = {("event", "watch"): 2, ("order", "list"): 2, ("order", "events"): 3, ("fill", "list"): 2}
 SINGLE = {
     ("order", "submit"), ("order", "preview"), ("order", "get"), ("order", "cancel"), ("order", "replace"),
@@ -82,7 +84,7 @@ def _answers(fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_every_command_is_walked() -> None:
-    assert set(commands()) == {*LINES, *STAY}
+    assert set(commands()) == {*LINES, *STAY, *OFFLINE}
 
 
 @pytest.mark.parametrize("path", LINES, ids=" ".join)

@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from orderd.config import AccountSettings, BrokerName, LogLevel, RiskSettings, Settings, SettingsError, load
+from orderd.config import (
+    AccountSettings,
+    BrokerName,
+    LogLevel,
+    RetentionSettings,
+    RiskSettings,
+    Settings,
+    SettingsError,
+    load,
+)
 from orderd.config.settings import Allowed
 from orderd.core.order import Mode
 
@@ -68,6 +77,9 @@ def test_the_documented_file_is_understood(write: Path) -> None:
 
         [risk]
         max_order_notional = "100000"
+
+        [retention]
+        keep_events_days = 90
         """,
     )
     account = settings.accounts["paper"]
@@ -75,6 +87,7 @@ def test_the_documented_file_is_understood(write: Path) -> None:
     assert (account.broker, account.mode) == (BrokerName.ALPACA, Mode.PAPER)
     assert (account.rest_url, account.stream_url) == ("http://127.0.0.1:9001", "ws://127.0.0.1:9001/stream")
     assert account.secret_key == SecretStr("secret")
+    assert settings.retention.keep_events_days == 90
     limits = settings.limits("paper")
     assert (limits.max_order_notional, limits.max_open_orders) == (Decimal(100_000), 7)
 
@@ -246,6 +259,7 @@ BAD_VALUES = {
     "log_level": ["trace", ""],
     "min_free_bytes": [-1, "many", True, 1.5],
     "max_streams": [0, 100_001],
+    "retention.keep_events_days": [6, 36_501, "long", True, 7.5],
     "accounts.a.broker": ["tradier", "ibkr", "", 5],
     "accounts.a.mode": ["demo", "", True],
     "accounts.a.rest_url": ["ftp://h", "https://", "https://h/v2", "https://u:p@h", "https://h?x=1", "https://[h", "h"],
@@ -285,6 +299,8 @@ def test_every_setting_has_a_bad_value_above() -> None:
                 yield from leaves("accounts.a.", AccountSettings)
             elif name == "risk":
                 yield from () if model is Settings else leaves(f"{prefix}risk.", RiskSettings)
+            elif name == "retention":
+                yield from leaves("retention.", RetentionSettings)
             else:
                 assert any(isinstance(item, Allowed) for item in field.metadata)
                 yield prefix + name

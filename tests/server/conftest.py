@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
@@ -52,6 +53,12 @@ class House:
         answer = await self.orders.BatchSubmitOrders(pb.BatchSubmitOrdersRequest(requests=requests))
         assert all(result.HasField("response") for result in answer.results), answer
         return [result.response.order for result in answer.results]
+
+    async def compact(self) -> None:
+        """Let go of every event there is, as far as its order is over."""
+        done = await self.engine.journal.begin_compaction(datetime.now(UTC) + timedelta(days=1))
+        while not done.is_done:
+            done = await self.engine.journal.compact(done)
 
     async def streams_left(self, count: int) -> None:
         """Wait until no more than so many streams are open."""

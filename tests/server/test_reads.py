@@ -258,6 +258,31 @@ async def test_an_orders_story_in_the_bytes_of_the_stream(house: House) -> None:
     assert await stream.until(last.version) == story
 
 
+async def test_a_story_whose_beginning_was_let_go_says_so(house: House) -> None:
+    over, still_open = await house.add(2)
+    await work(house, over, "b-1")
+    ended = await house.engine.take(over.order_id, filled("b-1", "6", "10", "b-1-e3"))
+    await house.compact()
+    late = await house.engine.take(over.order_id, filled("b-1", "1", "11", "late"))
+    told = await house.orders.ListOrderEvents(pb.ListOrderEventsRequest(order_id=over.order_id))
+    assert told.compacted_versions == ended.version
+    assert [event.version for event in told.events] == list(range(ended.version + 1, late.version + 1))
+    whole = await house.orders.ListOrderEvents(pb.ListOrderEventsRequest(order_id=still_open.order_id))
+    assert (whole.compacted_versions, len(whole.events)) == (0, 1)
+
+
+async def test_a_story_that_was_let_go_leaves_the_order_and_its_fills(house: House) -> None:
+    (order,) = await house.add(1)
+    await work(house, order, "b-1")
+    ended = await house.engine.take(order.order_id, filled("b-1", "6", "10", "b-1-e3"))
+    await house.compact()
+    told = await house.orders.ListOrderEvents(pb.ListOrderEventsRequest(order_id=order.order_id, page_size=1))
+    assert (told.compacted_versions, list(told.events), told.next_page_token) == (ended.version, [], "")
+    answer = await house.orders.GetOrder(pb.GetOrderRequest(order_id=order.order_id))
+    assert answer.order.version == ended.version
+    assert len(answer.fills) == 3
+
+
 async def test_whose_story(house: House) -> None:
     error = await refused(house.orders.ListOrderEvents(pb.ListOrderEventsRequest(page_size=-1)))
     assert sorted(error.fields) == ["order_id", "page_size"]

@@ -8,7 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from oms.v1 import order_pb2 as opb
 from oms.v1 import order_service_pb2 as pb
-from tests.server.conftest import House, OpenHouse, Reader, order_request
+from tests.server.conftest import House, OpenHouse, Reader, order_request, said
 from tests.server.stand_in import filled
 
 SECOND = Duration(seconds=1)
@@ -97,13 +97,37 @@ async def test_a_position_that_never_was(house: House) -> None:
     await house.stream(after_sequence=2).next("started")
 
 
-async def test_a_position_that_is_no_longer_kept(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    await house.add(5)
-    monkeypatch.setattr(type(house.engine.feed), "oldest", 3)
+async def test_a_position_that_is_no_longer_kept(house: House) -> None:
+    await house.add(3)
+    await house.compact()
+    (after,) = await house.add(1)
     error = await house.stream(after_sequence=2).end()
     assert (error.code, error.reason) == (grpc.StatusCode.OUT_OF_RANGE, "SEQUENCE_COMPACTED")
     assert error.metadata == {"oldest_sequence": "3"}
-    assert len(await house.stream(after_sequence=3).until(2)) == 2
+    (event,) = await house.stream(after_sequence=3).until(1)
+    assert (event.sequence, event.order) == (4, after)
+
+
+async def test_a_subscriber_that_is_overtaken_by_a_compaction_is_told(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is far behind when the floor rises above where it stands."""
+    monkeypatch.setattr("orderd.server.stream.MAX_EVENTS", 20)
+    tags = {f"k{n}": "v" * 256 for n in range(32)}
+    for _ in range(10):
+        await house.add(100, tags=tags)
+    reader = house.stream(after_sequence=0)
+    await reader.next("started")
+    await reader.until(1)
+    await house.compact()
+    told = reader.told
+    got: list[int] = []
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        while True:
+            got += [event.sequence for event in (await reader.next()).events.events]
+    assert said(caught.value).reason == "SEQUENCE_COMPACTED"
+    assert got == list(range(told + 1, told + 1 + len(got))), "nothing is skipped before the end"
+    assert len(got) + told < 1000
 
 
 async def test_another_journal(house: House) -> None:

@@ -25,28 +25,37 @@ def check(path: Path) -> Contents:
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
-        ((head,),) = connection.execute("SELECT head_sequence FROM journal_meta").fetchall()
+        ((head, floor),) = connection.execute("SELECT head_sequence, floor_sequence FROM journal_meta").fetchall()
         events = connection.execute(
             "SELECT sequence, order_id, version, body FROM order_events ORDER BY sequence"
         ).fetchall()
-        assert [row[0] for row in events] == list(range(1, head + 1)), "sequences have a gap, or the head row is wrong"
+        above = [row[0] for row in events if row[0] > floor]
+        assert above == list(range(floor + 1, head + 1)), "sequences have a gap, or the head row is wrong"
         last: dict[str, pb.OrderEvent] = {}
         for sequence, order_id, version, body in events:
             event = pb.OrderEvent.FromString(body)
             assert (event.sequence, event.order.sequence, event.order_id) == (sequence, sequence, order_id)
-            previous = last[order_id].version if order_id in last else 0
-            assert version == event.version == event.order.version == previous + 1, "an order's versions have a gap"
+            assert version == event.version == event.order.version
+            is_story_cut = order_id not in last and version > 1
+            if is_story_cut:
+                assert sequence > floor > 0, "an order's events go together or stay together"
+            else:
+                assert version == (last[order_id].version if order_id in last else 0) + 1, "versions have a gap"
             last[order_id] = event
         _check_chain(connection)
-        _check_orders(connection, last)
+        _check_orders(connection, last, floor)
     return Contents(head, {row[0]: (row[1], row[2]) for row in events})
 
 
 def _check_chain(connection: sqlite3.Connection) -> None:
     """Each commit's hash is that of its events and of the hash before it; the head row has the last one."""
-    ((head_hash, previous),) = connection.execute("SELECT head_hash, floor_hash FROM journal_meta").fetchall()
+    ((head_hash, floor, previous),) = connection.execute(
+        "SELECT head_hash, floor_sequence, floor_hash FROM journal_meta"
+    ).fetchall()
     text = previous
-    for body, commit_hash in connection.execute("SELECT body, commit_hash FROM order_events ORDER BY sequence"):
+    for body, commit_hash in connection.execute(
+        "SELECT body, commit_hash FROM order_events WHERE sequence > ? ORDER BY sequence", (floor,)
+    ):
         text += len(body).to_bytes(4, "little") + body
         if commit_hash is not None:
             assert hashlib.sha256(text).digest() == commit_hash
@@ -55,14 +64,17 @@ def _check_chain(connection: sqlite3.Connection) -> None:
     assert previous == head_hash
 
 
-def _check_orders(connection: sqlite3.Connection, last: dict[str, pb.OrderEvent]) -> None:
+def _check_orders(connection: sqlite3.Connection, last: dict[str, pb.OrderEvent], floor: int) -> None:
     """Each row is the fold of its last event: the columns, the message and the core value all say the same."""
     rows = connection.execute("SELECT order_id, status, version, sequence, body, state FROM orders").fetchall()
-    assert {row[0] for row in rows} == set(last)
+    assert set(last) <= {row[0] for row in rows}
     for order_id, status, version, sequence, body, state in rows:
-        event = last[order_id]
-        assert body == event.order.SerializeToString(deterministic=True)
-        assert (version, sequence) == (event.version, event.sequence)
+        if order_id in last:
+            event = last[order_id]
+            assert body == event.order.SerializeToString(deterministic=True)
+            assert (version, sequence) == (event.version, event.sequence)
+        else:
+            assert sequence <= floor, "an order without events was over before the floor"
         fills = connection.execute(
             "SELECT body, state FROM fills WHERE order_id = ? ORDER BY fill_number", (order_id,)
         ).fetchall()

@@ -90,8 +90,9 @@ def test_lists_of_fills_and_events(fills: list[pb.Fill], events: list[pb.OrderEv
     expected_fills = service_pb.ListFillsResponse(fills=fills, next_page_token=token)
     spliced = splice.list_fills_response([fill.SerializeToString() for fill in fills], token)
     assert spliced == expected_fills.SerializeToString()
-    expected_events = service_pb.ListOrderEventsResponse(events=events, next_page_token=token)
-    spliced = splice.list_order_events_response([event.SerializeToString() for event in events], token)
+    gone = len(token)
+    expected_events = service_pb.ListOrderEventsResponse(events=events, next_page_token=token, compacted_versions=gone)
+    spliced = splice.list_order_events_response([event.SerializeToString() for event in events], token, gone)
     assert spliced == expected_events.SerializeToString()
 
 

@@ -19,7 +19,7 @@ from orderd.core.order import AssetClass, OrderRole, OrderState, Side, TimeInFor
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-    from oms.v1.order_pb2 import Order
+    from oms.v1.order_pb2 import Order, OrderEvent
     from oms.v1.order_service_pb2 import ListOrdersRequest, PreviewOrderResponse, SubmitWait
     from orderd.client import Client, OrderdError
 
@@ -281,7 +281,19 @@ async def events(
     from oms.v1.order_pb2 import OrderEvent
 
     async with connection.client() as client:
-        await output.many(first(limit, client.events_of(order_id)), OrderEvent)
+        await output.many(first(limit, _kept(client.events_of(order_id))), OrderEvent)
+
+
+async def _kept(story: "AsyncIterator[OrderEvent]") -> "AsyncIterator[OrderEvent]":
+    """The events as they come; on stderr, what of the story is no longer kept."""
+    version = 0
+    async for event in story:
+        if not version and event.version > 1:
+            say(f"the first {event.version - 1} events of this order are no longer kept")
+        version = event.version
+        yield event
+    if not version:
+        say("the events of this order are no longer kept; `orderd order get` shows it as it ended")
 
 
 @command(order)

@@ -2,13 +2,14 @@
 
 from orderd.config.load import load
 from orderd.config.problems import Problem, SettingsError
-from orderd.config.settings import AccountSettings, BrokerName, LogLevel, RiskSettings, Settings
+from orderd.config.settings import AccountSettings, BrokerName, LogLevel, RetentionSettings, RiskSettings, Settings
 
 __all__ = [
     "AccountSettings",
     "BrokerName",
     "LogLevel",
     "Problem",
+    "RetentionSettings",
     "RiskSettings",
     "Settings",
     "SettingsError",

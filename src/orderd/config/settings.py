@@ -76,6 +76,20 @@ class RiskSettings(BaseModel):
     """The only symbols that may be traded."""
 
 
+class RetentionSettings(BaseModel):
+    """What may be let go. Orders, fills and keys are kept for ever."""
+
+    model_config = _FROZEN
+
+    keep_events_days: Annotated[
+        Annotated[Count, Field(ge=7, le=36_500)] | None, Allowed("a whole number of days, 7 to 36500")
+    ] = None
+    """Days after which the events of orders that are over are deleted, and the broker's own bytes about them.
+
+    Unset: nothing is ever deleted. Streams cannot begin before what was deleted (`SEQUENCE_COMPACTED`).
+    """
+
+
 class AccountSettings(BaseModel):
     """One account: where it is, how to sign in, and how it is traded."""
 
@@ -167,6 +181,8 @@ class Settings(BaseSettings):
     """The accounts to trade, by their id."""
     risk: Annotated[RiskSettings, Allowed("a table [risk]")] = RiskSettings()
     """Limits of every account."""
+    retention: Annotated[RetentionSettings, Allowed("a table [retention]")] = RetentionSettings()
+    """What may be let go."""
 
     _origins: Mapping[str, str] = PrivateAttr(default_factory=dict)
 

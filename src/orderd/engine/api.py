@@ -143,7 +143,10 @@ class Feed(Protocol):
         ...
 
     async def read(self, after: int, limit: int) -> Sequence[Entry]:
-        """Committed events with a greater sequence, oldest first; empty when there are none yet."""
+        """Committed events with a greater sequence, oldest first; empty when there are none yet.
+
+        Raises CompactedError when events after `after` are no longer kept.
+        """
         ...
 
     async def changed(self, after: int, timeout_s: float) -> bool:

@@ -8,7 +8,7 @@ import asyncio
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from orderd.ports import Entry, Journal
+from orderd.ports import CompactedError, Entry, Journal
 
 RING_BYTES = 64 * 1024 * 1024
 WAKE_SLICE = 32
@@ -37,15 +37,23 @@ class JournalFeed:
 
     @property
     def oldest(self) -> int:
-        """The smallest `after_sequence` that can still be read from: everything is kept."""
-        return 0
+        """The smallest `after_sequence` that can still be read from: what is below may have been let go."""
+        return self._journal.floor
 
     async def read(self, after: int, limit: int) -> Sequence[Entry]:
-        """Committed events with a greater sequence, oldest first, at most `limit`."""
+        """Committed events with a greater sequence, oldest first, at most `limit`. Raises CompactedError."""
+        self._check_kept(after)
         if after >= self._covered_from:
             start = bisect_right(self._sequences, after)
             return self._entries[start : start + limit]
-        return await self._journal.events_after(after, limit=limit)
+        entries = await self._journal.events_after(after, limit=limit)
+        # The floor is raised before the first row goes: what this read may have missed is below it by now.
+        self._check_kept(after)
+        return entries
+
+    def _check_kept(self, after: int) -> None:
+        if after < self._journal.floor:
+            raise CompactedError(self._journal.floor)
 
     async def changed(self, after: int, timeout_s: float) -> bool:
         """Wait until the head is beyond `after` (True) or the time is up (False)."""

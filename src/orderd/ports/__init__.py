@@ -36,6 +36,8 @@ from orderd.ports.broker import (
 )
 from orderd.ports.journal import (
     Append,
+    CompactedError,
+    Compaction,
     Discrepancy,
     Entry,
     FillFilter,
@@ -67,6 +69,8 @@ __all__ = [
     "CannotTell",
     "Capabilities",
     "Clock",
+    "CompactedError",
+    "Compaction",
     "Discrepancy",
     "Entry",
     "FillFilter",

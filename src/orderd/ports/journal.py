@@ -67,6 +67,33 @@ class JournalBusyError(JournalError):
     """A read could not be served in time because too many were asked for; nothing is wrong with the store."""
 
 
+class CompactedError(Exception):
+    """Events after the position that was asked for have been let go; `oldest` is the smallest that can be read from."""
+
+    def __init__(self, oldest: int) -> None:
+        """Name the floor."""
+        super().__init__(f"events up to sequence {oldest} are no longer kept")
+        self.oldest = oldest
+
+
+class Compaction(Value, frozen=True, kw_only=True):
+    """How far a compaction has come. What is below the floor goes; orders and fills stay for ever."""
+
+    cutoff: datetime
+    """What was recorded before it may go, when its order is over."""
+    floor: int
+    """The last sequence that may be gone: no stream begins below it any more."""
+    events_at: int = 0
+    """Events up to here have been looked at."""
+    payloads_at: int = 0
+    """Raw payloads up to here have been looked at."""
+    events: int = 0
+    """Deleted so far."""
+    payloads: int = 0
+    """Deleted so far."""
+    is_done: bool = False
+
+
 class OrderFilter(Value, frozen=True, kw_only=True):
     """Which orders: AND between fields, OR inside one, empty = all."""
 
@@ -149,6 +176,11 @@ class Journal(Protocol):
         """Sequence of the last committed event, 0 for an empty journal."""
         ...
 
+    @property
+    def floor(self) -> int:
+        """Events at or below this sequence may be gone, 0 when every one is kept. It never goes down."""
+        ...
+
     def listen(self, on_commit: Callable[[Sequence[Entry]], None]) -> None:
         """Call back on the loop after each commit, in order, before the appends' futures resolve."""
         ...
@@ -227,6 +259,21 @@ class Journal(Protocol):
 
     async def set_mark(self, name: str, value: str) -> None:
         """Set a durable named mark."""
+        ...
+
+    async def begin_compaction(self, cutoff: datetime) -> Compaction:
+        """Raise the floor to the last event that was recorded before `cutoff`. Nothing is deleted yet.
+
+        The floor is durable, and every reader of this process knows it, before the first row goes.
+        """
+        ...
+
+    async def compact(self, at: Compaction) -> Compaction:
+        """One short step: delete some events and raw payloads below the floor whose order was over by then.
+
+        An order's events go together or stay together, oldest first; those of an order that is still open stay. To be
+        called again with what it returns until `is_done`; what an earlier process left undone is done, too.
+        """
         ...
 
     def free_bytes(self) -> int:

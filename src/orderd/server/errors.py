@@ -22,7 +22,7 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from oms.v1 import error_pb2, order_pb2
 from orderd.core.values import Value
 from orderd.engine.errors import EngineError, Kind
-from orderd.ports import BrokerError, JournalError
+from orderd.ports import BrokerError, CompactedError, JournalError
 from orderd.wire.asks import Invalid
 
 log = structlog.get_logger("orderd.server")
@@ -133,6 +133,9 @@ def refusal_of(error: Exception) -> Refusal | None:
                 retry_after_s=error.retry_after_s,
                 order_data=error.order_data,
             )
+        case CompactedError():
+            message = "events after this sequence are no longer kept; take a snapshot, or begin at oldest_sequence"
+            return _plain("SEQUENCE_COMPACTED", message, oldest_sequence=str(error.oldest))
         case JournalError():
             return _plain("STORAGE_FAILED", "the journal cannot be read or written")
         case BrokerError():

@@ -83,7 +83,15 @@ class OrderReads:
         after_version = 0 if position is None else int(position.key[0])
         page = await self._journal.list_events(order_id, after_version=after_version, limit=ask.page_size)
         rows, token = self._cut(request, page, 0)
-        return splice.list_order_events_response([row.data for row in rows], token)
+        compacted = self._compacted(order_id, rows) if position is None else 0
+        return splice.list_order_events_response([row.data for row in rows], token, compacted)
+
+    def _compacted(self, order_id: str, rows: Sequence[Row]) -> int:
+        """How many events of the story's beginning are no longer kept: versions have no gaps."""
+        if rows:
+            return int(rows[0].key[0]) - 1
+        data = self._journal.order_data(order_id)
+        return 0 if data is None else order_pb2.Order.FromString(data).version
 
     async def _fills(self, ask: FillsAsk, after_key: page_token.Key | None) -> Page:
         """The journal filters by one order at a time; the pages of several are merged by their keys."""

@@ -16,7 +16,7 @@ from oms.v1 import order_pb2
 from oms.v1 import order_service_pb2 as pb
 from orderd.engine.api import Engine
 from orderd.engine.errors import EngineError, Kind
-from orderd.ports import Entry, OrderFilter
+from orderd.ports import CompactedError, Entry, OrderFilter
 from orderd.server import naming
 from orderd.server.call import Call
 from orderd.server.errors import invalid, too_slow
@@ -70,7 +70,7 @@ class OrderStreams:
                 metadata={"head_sequence": str(feed.head)},
             )
         if after < feed.oldest:
-            raise compacted(feed.oldest)
+            raise CompactedError(feed.oldest)
 
 
 class Subscription:
@@ -96,8 +96,6 @@ class Subscription:
         """Open the stream and follow the journal for ever."""
         await self._start()
         while True:
-            if self._position < self._feed.oldest:
-                raise compacted(self._feed.oldest)
             entries = await self._feed.read(self._position, MAX_EVENTS)
             if entries:
                 await self._bring(entries)
@@ -234,13 +232,3 @@ def runs(bodies: Sequence[bytes]) -> Iterator[tuple[int, int]]:
         size += len(body)
     if first < len(bodies):
         yield first, len(bodies)
-
-
-def compacted(oldest: int) -> EngineError:
-    """What is asked for is no longer kept."""
-    return EngineError(
-        Kind.OUT_OF_RANGE,
-        "SEQUENCE_COMPACTED",
-        "events after this sequence are no longer kept",
-        metadata={"oldest_sequence": str(oldest)},
-    )

@@ -94,18 +94,25 @@ def verify(
     walk = _Walk(start)
     while walk.last < meta.head.sequence and not is_over():
         rows = connection.execute(statements.CHAIN_PAGE, (walk.last, meta.head.sequence, PAGE_EVENTS)).fetchall()
-        if not rows or rows[0][0] != walk.last + 1:
-            floor = _floor(connection)
-            if floor.sequence <= walk.last:
-                found = rows[0][0] if rows else meta.head.sequence + 1
-                raise ChainError(walk.last + 1, found - 1, "missing")
-            walk = _Walk(floor)
-            continue
-        for sequence, body, commit_hash in rows:
+        for sequence, body, commit_hash in rows or [(meta.head.sequence + 1, b"", None)]:
+            if sequence != walk.last + 1:
+                walk = _behind_the_floor(connection, walk, sequence)
+                break
             walk.take(sequence, body, commit_hash)
-    if walk.last >= meta.head.sequence:
+    if walk.last == meta.head.sequence:
         walk.end_at(meta.head)
     return walk.at
+
+
+def _behind_the_floor(connection: sqlite3.Connection, walk: "_Walk", found: int) -> "_Walk":
+    """Begin again behind the floor, when retention has raised it meanwhile. Otherwise raise ChainError.
+
+    Below the floor there may be gaps: the events of orders that are still open are kept.
+    """
+    floor = _floor(connection)
+    if floor.sequence <= walk.last:
+        raise ChainError(walk.last + 1, found - 1, "missing")
+    return _Walk(floor)
 
 
 class _Walk:
@@ -117,8 +124,6 @@ class _Walk:
         self._events: list[bytes] = []
 
     def take(self, sequence: int, body: bytes, commit_hash: bytes | None) -> None:
-        if sequence != self.last + 1:
-            raise ChainError(self.last + 1, sequence - 1, "missing")
         self.last = sequence
         self._events.append(body)
         if commit_hash is None:

@@ -11,7 +11,7 @@ import os
 import sqlite3
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,21 @@ from sqlalchemy.exc import SQLAlchemyError
 from orderd.core.order import Order, OrderState
 from orderd.core.turnstiles import Recorded, Staged
 from orderd.core.values import AccountId, OrderId
-from orderd.ports import Append, Discrepancy, Entry, FillFilter, JournalBusyError, JournalError, OrderFilter, Page, Row
+from orderd.ports import (
+    Append,
+    Compaction,
+    Discrepancy,
+    Entry,
+    FillFilter,
+    JournalBusyError,
+    JournalError,
+    OrderFilter,
+    Page,
+    Row,
+)
 from orderd.storage import queries, statements
 from orderd.storage.checkpoint import Checkpointer
+from orderd.storage.compaction import Compactor
 from orderd.storage.lock import DatabaseLock
 from orderd.storage.points import Points, order_of
 from orderd.storage.prepare import EPOCH, check, microseconds, prepare
@@ -46,6 +58,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     path: Path
     journal_id: str
     head: int
+    floor: int
     accounts: frozenset[str]
     runner: Runner
     writer: Writer
@@ -65,6 +78,8 @@ class SqliteJournal:
         self._recent = Recent()
         self._points.tell(self._failed_read)
         self._opened_at = self._head = parts.head
+        self._floor = parts.floor
+        self._compactor = Compactor(self._read, self._put)
         self._accounts = dict.fromkeys(sorted(parts.accounts))
         self._listeners: list[Listener] = []
         self._on_failure = on_failure
@@ -89,6 +104,11 @@ class SqliteJournal:
     def head(self) -> int:
         """See `Journal.head`."""
         return self._head
+
+    @property
+    def floor(self) -> int:
+        """See `Journal.floor`."""
+        return self._floor
 
     def listen(self, on_commit: Listener) -> None:
         """See `Journal.listen`."""
@@ -349,6 +369,17 @@ class SqliteJournal:
             if self._is_closed:
                 raise JournalError("the journal is closed") from error
             raise JournalBusyError(f"the journal cannot be read now: {error}") from error
+
+    # ----------------------------------------------------------------------------------------------- letting go
+
+    async def begin_compaction(self, cutoff: datetime) -> Compaction:
+        """See `Journal.begin_compaction`."""
+        self._floor = await self._compactor.raise_floor(cutoff, floor=self._floor, head=self._head)
+        return Compaction(cutoff=cutoff, floor=self._floor)
+
+    async def compact(self, at: Compaction) -> Compaction:
+        """See `Journal.compact`."""
+        return await self._compactor.step(at)
 
     # ------------------------------------------------------------------------------------------------- the end
 

@@ -76,6 +76,7 @@ def _opened(path: Path, clock: Clock, ids: Ids, held: tuple[Runner, DatabaseLock
         path=path,
         journal_id=meta.journal_id,
         head=meta.head.sequence,
+        floor=meta.floor.sequence,
         accounts=accounts,
         runner=runner,
         writer=Writer(connection),

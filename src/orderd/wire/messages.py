@@ -8,6 +8,7 @@ other. Times are written by hand: the same few moments stand in an order and in 
 """
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from operator import attrgetter
@@ -19,7 +20,7 @@ from orderd.core.order import AssetClass, Fill, Order, OrderIntent, Terms
 from orderd.core.values import Reason, canonical
 from orderd.wire import enums, splice
 from orderd.wire.symbols import contract
-from orderd.wire.times import set_time, time_field
+from orderd.wire.times import read_time, set_time, time_field
 
 _EXPIRES_TIME: Final = splice.tag(pb.Order.DESCRIPTOR, "expires_time")
 _CREATED_TIME: Final = splice.tag(pb.Order.DESCRIPTOR, "created_time")
@@ -397,3 +398,8 @@ def _changed_fills(step: Step) -> list[Fill]:
 
 def _named(order: Order, fill_ids: tuple[str, ...]) -> list[Fill]:
     return [fill for fill in order.fills if fill.fill_id in fill_ids]
+
+
+def recorded_time(event: bytes) -> datetime:
+    """When an event was recorded, from its stored bytes."""
+    return read_time(pb.OrderEvent.FromString(event).recorded_time)

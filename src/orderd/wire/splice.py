@@ -81,6 +81,7 @@ _FILLS_FILLS: Final = tag(service_pb.ListFillsResponse.DESCRIPTOR, "fills")
 _FILLS_NEXT: Final = tag(service_pb.ListFillsResponse.DESCRIPTOR, "next_page_token")
 _STORY_EVENTS: Final = tag(service_pb.ListOrderEventsResponse.DESCRIPTOR, "events")
 _STORY_NEXT: Final = tag(service_pb.ListOrderEventsResponse.DESCRIPTOR, "next_page_token")
+_STORY_COMPACTED: Final = tag(service_pb.ListOrderEventsResponse.DESCRIPTOR, "compacted_versions")
 
 _SUBMIT_ORDER: Final = tag(service_pb.SubmitOrderResponse.DESCRIPTOR, "order")
 _SUBMIT_REPLAYED: Final = tag(service_pb.SubmitOrderResponse.DESCRIPTOR, "replayed")
@@ -181,9 +182,10 @@ def list_fills_response(fills: Sequence[bytes], next_page_token: str) -> bytes:
     return many_fields(_FILLS_FILLS, fills) + text_field(_FILLS_NEXT, next_page_token)
 
 
-def list_order_events_response(events: Sequence[bytes], next_page_token: str) -> bytes:
-    """Return a `ListOrderEventsResponse` from stored bytes."""
-    return many_fields(_STORY_EVENTS, events) + text_field(_STORY_NEXT, next_page_token)
+def list_order_events_response(events: Sequence[bytes], next_page_token: str, compacted: int = 0) -> bytes:
+    """Return a `ListOrderEventsResponse` from stored bytes; `compacted` events before them are no longer kept."""
+    body = many_fields(_STORY_EVENTS, events) + text_field(_STORY_NEXT, next_page_token)
+    return body + number_field(_STORY_COMPACTED, compacted)
 
 
 def submit_response(order: bytes, *, replayed: bool) -> bytes:

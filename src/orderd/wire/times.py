@@ -3,7 +3,7 @@
 The bytes are written by hand and remembered: the same few moments stand in an order and in its events again and again.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
@@ -29,6 +29,11 @@ def set_time(field: Timestamp, value: datetime | None) -> None:
     field.nanos = since.microseconds * 1000
     # A message whose numbers are all zero stays absent unless it is marked: 1970 itself is a time, too.
     field.SetInParent()
+
+
+def read_time(field: Timestamp) -> datetime:
+    """Read a timestamp field as an aware datetime, exact to the microsecond; an absent one reads as 1970."""
+    return _EPOCH + timedelta(seconds=field.seconds, microseconds=field.nanos // 1000)
 
 
 def time_field(tag: bytes, value: datetime | None) -> bytes:

@@ -1023,8 +1023,11 @@ class ListOrderEventsResponse(_message.Message):
 
     EVENTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    COMPACTED_VERSIONS_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Token of the next page. Empty: this was the last."""
+    compacted_versions: _builtins.int
+    """How many of the order's first events are no longer kept, by the operator's choice; told on the first page."""
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.OrderEvent]:
         """Events, oldest first, in the bytes that streams send."""
@@ -1034,10 +1037,11 @@ class ListOrderEventsResponse(_message.Message):
         *,
         events: _abc.Iterable[_order_pb2.OrderEvent] | None = ...,
         next_page_token: _builtins.str = ...,
+        compacted_versions: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compacted_versions", b"compacted_versions", "events", b"events", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
