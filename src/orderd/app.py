@@ -8,6 +8,7 @@ start recovers.
 import asyncio
 import gc
 import os
+import resource
 import signal
 import sys
 import threading
@@ -36,7 +37,7 @@ from orderd.engine.retention import Retention
 from orderd.engine.simulation import forget_venue
 from orderd.engine.workers import Workers
 from orderd.ports import Broker, Clock, Ids, JournalError
-from orderd.server import GrpcServer
+from orderd.server import Bounds, GrpcServer
 from orderd.server.metrics import MetricsServer
 from orderd.storage.errors import OpenError
 from orderd.storage.journal import SqliteJournal
@@ -93,6 +94,8 @@ class Halt:
 def run(settings: Settings, *, on_ready: Callable[[Ready], None] | None = None) -> int:
     """Serve until a signal or a failure; returns the exit code."""
     logs.configure(settings.log_level)
+    # A core dump would hold the keys; no signal and no crash leaves one.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             return runner.run(serve(settings, on_ready=on_ready or print_ready))
@@ -185,7 +188,7 @@ async def _serve_on(  # noqa: PLR0917 - the parts of a server
         workers = [house.workers(account_id, settings) for account_id in settings.accounts]
         house.connect(workers)
         engine = OrderEngine(journal, blotter, feed, workers)
-        server = GrpcServer(engine, address=settings.grpc_address, max_streams=settings.max_streams)
+        server = GrpcServer(engine, address=settings.grpc_address, bounds=_bounds(settings))
         metrics = MetricsServer(engine, settings.http_address) if settings.http_address else None
         try:
             address, http_address = await _start(server, metrics)
@@ -212,6 +215,18 @@ async def _serve_on(  # noqa: PLR0917 - the parts of a server
             if metrics is not None:
                 metrics.stop()
         raise _Done  # ends the group: whatever still runs is of no use to anyone
+
+
+def _bounds(settings: Settings) -> Bounds:
+    """How much the door takes at once."""
+    return Bounds(
+        max_streams=settings.max_streams,
+        max_streams_per_connection=settings.max_streams_per_connection,
+        max_calls=settings.max_calls,
+        max_request_bytes=settings.max_request_bytes,
+        max_answer_bytes=settings.max_answer_bytes,
+        max_metadata_bytes=settings.max_metadata_bytes,
+    )
 
 
 class _Done(Exception):

@@ -1,12 +1,15 @@
 """Key ids and secrets stay where they are used: in a header and in a login frame, nowhere else."""
 
 import asyncio
+import base64
 import copy
 import io
+import json
 import logging
 import pickle
 import sys
 import traceback
+from urllib.parse import quote
 
 import pytest
 
@@ -21,6 +24,7 @@ from orderd.brokers.alpaca.wire import Wire
 from orderd.core.order import Mode
 from orderd.ports import Lane
 from orderd.system import SystemClock, SystemIds
+from tests import canary
 from tests.brokers.sockets import GET, KEY_ID, POST, SECRET, caller, http, peer, says
 
 CLOSED_PORT = "http://127.0.0.1:9"
@@ -101,6 +105,31 @@ async def test_a_server_that_repeats_the_keys_is_not_repeated() -> None:
     running.cancel()
     assert isinstance(told, Disconnected)
     assert_silent(told.message)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        f"{canary.KEY_ID} and {canary.SECRET}",
+        json.dumps({"APCA-API-SECRET-KEY": canary.SECRET, "k": canary.KEY_ID}),
+        json.dumps(canary.SECRET).replace("/", "\\/"),
+        json.dumps(canary.SECRET).replace("/", "\\u002f"),
+        f"/v2/orders?key={quote(canary.SECRET, safe='')}",
+        f"/v2/orders?key={quote(canary.SECRET, safe='').replace('%2F', '%2f').replace('%2B', '%2b')}",
+        "Authorization: Basic " + base64.b64encode(f"{canary.KEY_ID}:{canary.SECRET}".encode()).decode(),
+    ],
+)
+def test_keys_that_somebody_else_wrote_down_are_taken_out(written: str) -> None:
+    credential = Credential(canary.KEY_ID, canary.SECRET)
+    assert canary.shown_in(credential.redact(written)) == []
+    assert "***" in credential.redact(written)
+
+
+def test_only_keys_are_taken_out() -> None:
+    credential = Credential("k", "s")
+    untouched = b'{"status": "skipped", "k": "s"}'
+    assert credential.redact_bytes(untouched) == untouched, "a key of one character would tear holes"
+    assert Credential(canary.KEY_ID, canary.SECRET).redact("\ud800 \U0001f600") == "\ud800 \U0001f600"
 
 
 @pytest.mark.parametrize(

@@ -232,6 +232,15 @@ def test_a_bad_secret_file(write: Path, tmp_path: Path, content: bytes | None, s
     assert "line 4" in found["accounts.a.secret_key_file"]
 
 
+def test_a_key_in_the_place_of_its_files_path_is_not_quoted(write: Path) -> None:
+    """Easily done: key_id_file = "the key itself"."""
+    text = f'[accounts.a]\nbroker = "alpaca"\nkey_id_file = "{CANARY}"\nsecret_key_file = "{CANARY * 40}"\n'
+    found = complaints(write, text)
+    assert "cannot be read" in found["accounts.a.key_id_file"]
+    assert "File name too long" in found["accounts.a.secret_key_file"]
+    assert CANARY not in str(found)
+
+
 def test_a_secret_and_its_file_in_one_place(write: Path) -> None:
     assert "keep one of the two" in complaints(write, ACCOUNT + 'key_id_file = "x"\n')["accounts.paper.key_id_file"]
 
@@ -260,6 +269,11 @@ BAD_VALUES = {
     "min_free_bytes": [-1, "many", True, 1.5],
     "max_streams": [0, 100_001],
     "retention.keep_events_days": [6, 36_501, "long", True, 7.5],
+    "max_streams_per_connection": [-1, 100_001],
+    "max_calls": [0, 100_001, True],
+    "max_request_bytes": [65_535, 67_108_865, 1.5],
+    "max_answer_bytes": [2_097_151, 67_108_865],
+    "max_metadata_bytes": [4_095, 1_048_577],
     "accounts.a.broker": ["tradier", "ibkr", "", 5],
     "accounts.a.mode": ["demo", "", True],
     "accounts.a.rest_url": ["ftp://h", "https://", "https://h/v2", "https://u:p@h", "https://h?x=1", "https://[h", "h"],

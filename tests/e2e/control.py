@@ -16,7 +16,7 @@ class VenueControl:
     def __init__(self, http: aiohttp.ClientSession, control_url: str, rest_url: str) -> None:
         self._http = http
         self._url = control_url
-        self._rest_url = rest_url
+        self.rest_url = rest_url
         self.made_by_hand: set[str] = set()
         """Client ids of the orders that were placed beside orderd."""
 
@@ -31,7 +31,7 @@ class VenueControl:
         asked = {"symbol": "KO", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"} | fields
         body = {name: value for name, value in asked.items() if value is not None}
         headers = {"APCA-API-KEY-ID": key_id, "APCA-API-SECRET-KEY": secret}
-        async with self._http.post(f"{self._rest_url}/v2/orders", json=body, headers=headers) as answer:
+        async with self._http.post(f"{self.rest_url}/v2/orders", json=body, headers=headers) as answer:
             assert answer.status == 200, (answer.status, await answer.text())
             row: Row = await answer.json()
             self.made_by_hand.add(row["client_order_id"])

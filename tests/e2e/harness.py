@@ -76,6 +76,8 @@ class House:
         self.hearing = Hearing()
         """Searches everything that comes back from the server for the keys."""
         self.address = ""
+        self.said: Mapping[str, Any] = {}
+        """The server's ready line."""
         self.left_alone: frozenset[str] = frozenset()
         """Orders of other scenarios in the same house, which an audit does not look at."""
         self.known_discrepancies = 0
@@ -92,8 +94,8 @@ class House:
 
     async def start(self, *, is_ready: bool = True) -> None:
         """Start the server and, unless told otherwise, wait until every account takes submits."""
-        said = await self.server.start()
-        self.address = said["grpc_address"]
+        self.said = await self.server.start()
+        self.address = self.said["grpc_address"]
         self._connect()
         if is_ready:
             await self.recovered()
@@ -101,6 +103,7 @@ class House:
     def _connect(self) -> None:
         channel = self.hearing.channel(grpc.aio.insecure_channel(self.address))
         self._channels.append(channel)
+        self.channel = channel
         self.orders = order_service_pb2_grpc.OrderServiceStub(channel)
         self.accounts = account_service_pb2_grpc.AccountServiceStub(channel)
         self.brokers = broker_service_pb2_grpc.BrokerServiceStub(channel)

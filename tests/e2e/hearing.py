@@ -51,6 +51,12 @@ class _Channel:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the channel's own
         return getattr(self._channel, name)
 
+    async def __aenter__(self) -> "_Channel":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._channel.close()
+
     def unary_unary(self, method: str, **given: Any) -> Any:  # noqa: ANN401 - a multicallable
         return self._listened(self._channel.unary_unary, method, given)
 

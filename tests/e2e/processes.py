@@ -20,9 +20,9 @@ asyncio.run(run_venue(VenueOptions(**json.loads(open(sys.argv[1], encoding="utf-
 """
 
 
-def server(config: Path, log: Path) -> "Process":
-    """`orderd serve`."""
-    return Process(("-m", "orderd", "serve", "--config", str(config)), log)
+def server(config: Path, log: Path, *, kept: Path | None = None) -> "Process":
+    """`orderd serve`. `kept`: beside what the rest is kept, when the log is no file."""
+    return Process(("-m", "orderd", "serve", "--config", str(config)), log, kept=kept)
 
 
 def venue(options: Mapping[str, object], log: Path) -> "Process":
@@ -43,9 +43,10 @@ class Process:
     Beside that file: what it said on stdout, and what others may see of it in /proc.
     """
 
-    def __init__(self, arguments: Sequence[str], log: Path) -> None:
+    def __init__(self, arguments: Sequence[str], log: Path, *, kept: Path | None = None) -> None:
         self._command = (sys.executable, *arguments)
         self.log = log
+        self._kept = kept or log
         self._running: asyncio.subprocess.Process | None = None
 
     async def start(self) -> Mapping[str, Any]:
@@ -61,7 +62,7 @@ class Process:
                 *self._command, stdout=asyncio.subprocess.PIPE, stderr=stderr, env=environment
             )
         seen = Path(f"/proc/{self.pid}")
-        with self.log.with_suffix(".proc").open("ab") as file:
+        with self._kept.with_suffix(".proc").open("ab") as file:
             file.writelines((seen / name).read_bytes() + b"\n" for name in ("cmdline", "environ"))
 
     async def ready(self) -> Mapping[str, Any]:
@@ -108,7 +109,7 @@ class Process:
         return code
 
     def _keep(self, said: bytes) -> None:
-        with self.log.with_suffix(".out").open("ab") as file:
+        with self._kept.with_suffix(".out").open("ab") as file:
             file.write(said)
 
     def signal(self, number: signal.Signals) -> None:

@@ -15,7 +15,7 @@ from google.rpc import error_details_pb2, status_pb2
 from oms.v1 import account_service_pb2_grpc, broker_service_pb2_grpc, order_service_pb2_grpc
 from oms.v1 import order_pb2 as opb
 from oms.v1 import order_service_pb2 as pb
-from orderd.server import GrpcServer
+from orderd.server import Bounds, GrpcServer
 from orderd.storage import open_journal
 from tests.server.stand_in import CLOCK, IDS, StandIn
 
@@ -164,7 +164,9 @@ async def open_house(path: Path, accounts: tuple[str, ...] = ("paper",), **setti
     """Serve until the end of the block."""
     journal = await open_journal(f"sqlite+aiosqlite:///{path / 'orderd.db'}", clock=CLOCK, ids=IDS)
     engine = StandIn(journal, accounts)
-    server = GrpcServer(engine, address="127.0.0.1:0", **({"stop_grace_s": 0.2} | settings))
+    bounds = {name: settings.pop(name) for name in Bounds.__struct_fields__ if name in settings}
+    given = {"stop_grace_s": 0.2, "bounds": Bounds(**bounds)} | settings
+    server = GrpcServer(engine, address="127.0.0.1:0", **given)
     house = House(engine, server, await server.start())
     try:
         yield house

@@ -13,7 +13,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from oms.v1 import account_service_pb2, broker_service_pb2, order_service_pb2
 from oms.v1 import order_service_pb2 as pb
-from orderd.server import AddressError, GrpcServer
+from orderd.server import AddressError, Bounds, GrpcServer
 from orderd.server.registry import Registry
 from orderd.server.traffic import Traffic
 from tests.server.conftest import House, OpenHouse, order_request, refused
@@ -81,7 +81,7 @@ async def test_every_call_is_observed(serve: OpenHouse) -> None:
 
 
 def test_a_method_that_nobody_serves_is_noticed_at_the_start() -> None:
-    registry = Registry(Traffic(), write_timeout_s=1)
+    registry = Registry(Traffic(Bounds()), write_timeout_s=1)
     with pytest.raises(ValueError, match="SubmitOrder is served by 0 parts"):
         registry.add(order_service_pb2.DESCRIPTOR.services_by_name["OrderService"], object())
 

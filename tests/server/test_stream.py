@@ -327,7 +327,7 @@ async def test_a_hundred_subscribers_get_everything(house: House) -> None:
 
 
 async def test_the_number_of_streams_is_bounded(serve: OpenHouse) -> None:
-    async with serve(max_streams=2) as house:
+    async with serve(max_streams=2, max_streams_per_connection=2) as house:
         held = [house.stream(), house.stream()]
         for reader in held:
             await reader.next("started")

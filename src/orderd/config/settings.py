@@ -174,6 +174,22 @@ class Settings(BaseSettings):
     """Free bytes beside the journal below which submits are refused (`DISK_LOW`); cancels and fills go on."""
     max_streams: Annotated[Annotated[Count, Field(ge=1, le=100_000)], Allowed("1 to 100000")] = 1_000
     """Streams open at the same time, beyond which a new one is refused (`TOO_MANY_STREAMS`)."""
+    max_streams_per_connection: Annotated[Annotated[Count, Field(ge=0, le=100_000)], Allowed("0 to 100000")] = 0
+    """The same for the streams of one connection; 0 is half of `max_streams`, so that one client cannot take all."""
+    max_calls: Annotated[Annotated[Count, Field(ge=1, le=100_000)], Allowed("1 to 100000")] = 4_000
+    """Calls answered at the same time, beyond which a new one is refused (`TOO_MANY_CALLS`); cancels are taken."""
+    max_request_bytes: Annotated[
+        Annotated[Count, Field(ge=65_536, le=64 * 1024 * 1024)], Allowed("65536 to 67108864 bytes")
+    ] = 1024 * 1024
+    """Longest request; a longer one is refused by gRPC itself (`RESOURCE_EXHAUSTED` without a reason)."""
+    max_answer_bytes: Annotated[
+        Annotated[Count, Field(ge=2 * 1024 * 1024, le=64 * 1024 * 1024)], Allowed("2097152 to 67108864 bytes")
+    ] = 4 * 1024 * 1024
+    """Longest answer; lists and batches end at 1 MiB by themselves."""
+    max_metadata_bytes: Annotated[
+        Annotated[Count, Field(ge=4_096, le=1024 * 1024)], Allowed("4096 to 1048576 bytes")
+    ] = 16 * 1024
+    """Headers of one call in all; with more it is refused by gRPC itself (`RESOURCE_EXHAUSTED` without a reason)."""
     accounts: Annotated[
         Mapping[Annotated[str, AfterValidator(checks.account_id)], AccountSettings],
         Allowed("tables [accounts.<id>], the id made of letters, digits, - and _, at most 64 characters"),

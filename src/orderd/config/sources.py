@@ -163,16 +163,17 @@ def with_secrets_read(layer: Layer, problems: list[Problem]) -> Layer:
 
 
 def _secret(path: KeyPath, name: str, leaf: Leaf, problems: list[Problem]) -> Layer:
+    # What stands there is not quoted: by mistake it may be the key itself.
     content = ""
     try:
         content = Path(str(leaf.value)).read_text(encoding="utf-8").strip()
     except OSError as error:
-        problems.append(_problem(path, leaf, f"the file {leaf.value} cannot be read: {error.strerror}"))
+        problems.append(_problem(path, leaf, f"the file it names cannot be read: {error.strerror}"))
     except UnicodeDecodeError:
-        problems.append(_problem(path, leaf, f"the file {leaf.value} is not UTF-8"))
+        problems.append(_problem(path, leaf, "the file it names is not UTF-8"))
     else:
         if not content:
-            problems.append(_problem(path, leaf, f"the file {leaf.value} is empty"))
+            problems.append(_problem(path, leaf, "the file it names is empty"))
     return {(*path[:-1], name): Leaf(value=content, origin=f"the file of {path[-1]}, {leaf.origin}")}
 
 

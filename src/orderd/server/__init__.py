@@ -4,7 +4,8 @@ Requests enter in `registry`, become engine calls in the services (`orders`, `or
 `brokers`), and refusals leave through `errors`. `server` opens and closes the door.
 """
 
+from orderd.server.bounds import Bounds
 from orderd.server.registry import Observer
 from orderd.server.server import AddressError, GrpcServer
 
-__all__ = ["AddressError", "GrpcServer", "Observer"]
+__all__ = ["AddressError", "Bounds", "GrpcServer", "Observer"]

@@ -75,6 +75,7 @@ CODES: Final[Mapping[str, grpc.StatusCode]] = {
     "SEQUENCE_COMPACTED": _C.OUT_OF_RANGE,
     "QUEUE_FULL": _C.RESOURCE_EXHAUSTED,
     "TOO_MANY_STREAMS": _C.RESOURCE_EXHAUSTED,
+    "TOO_MANY_CALLS": _C.RESOURCE_EXHAUSTED,
     "RATE_LIMITED": _C.RESOURCE_EXHAUSTED,
     "SNAPSHOT_TOO_LARGE": _C.RESOURCE_EXHAUSTED,
     "RECOVERING": _C.UNAVAILABLE,
@@ -152,6 +153,11 @@ def refuse(method: str, error: Exception) -> Refusal:
         return refusal
     error_id = secrets.token_hex(8)
     log.error("defect", method=method, error_id=error_id, exc_info=error)
+    return defect(error_id)
+
+
+def defect(error_id: str) -> Refusal:
+    """A defect of ours, with the id that also stands in the log."""
     return _plain("INTERNAL", f"a defect of the server; its log knows it as {error_id}", error_id=error_id)
 
 

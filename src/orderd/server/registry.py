@@ -4,20 +4,19 @@ Requests are parsed here and not by gRPC, so that bytes that are no message get 
 Answers are bytes already: what is stored is sent, nothing is serialised twice.
 """
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import grpc
 import structlog
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from orderd.engine.errors import EngineError, Kind
 from orderd.server.call import Call
-from orderd.server.errors import DETAILS_HEADER, Refusal, refuse, status_bytes
+from orderd.server.edge import Context, abort, parsed, sealed
+from orderd.server.errors import refuse
 from orderd.server.traffic import Traffic
 
 log = structlog.get_logger("orderd.server")
@@ -26,14 +25,14 @@ SLOW_S: Final = 1.0
 """A single call that takes longer is logged. Seconds."""
 SLOW_WAIT_S: Final = 6.0
 """The same for calls that wait up to 5 s for a broker's word."""
-ABORT_TIMEOUT_S: Final = 5.0
-"""How long a status may wait behind messages that its reader does not take."""
 _ORDERS: Final = "/oms.v1.OrderService/"
 _BROKER: Final = "/oms.v1.BrokerService/"
 STARTS_SOMETHING: Final = frozenset(
     {f"{_ORDERS}SubmitOrder", f"{_ORDERS}BatchSubmitOrders", f"{_ORDERS}ReplaceOrder", f"{_BROKER}Reconcile"}
 )
 """Refused while the server leaves. Cancels, reads and resumes are taken to the last moment."""
+ALWAYS_TAKEN: Final = frozenset({f"{_ORDERS}CancelOrder", f"{_ORDERS}CancelAllOrders"})
+"""Taken also when as many calls are under way as there may be: getting out must work."""
 WAITS_FOR_A_BROKER: Final = STARTS_SOMETHING | {
     f"{_ORDERS}CancelOrder",
     f"{_ORDERS}CancelAllOrders",
@@ -43,7 +42,6 @@ WAITS_FOR_A_BROKER: Final = STARTS_SOMETHING | {
 
 Observer = Callable[[str, str, float], None]
 """Told after each call: full method name, name of the status code, seconds."""
-Context = grpc.aio.ServicerContext[bytes, bytes]
 Method = Callable[[Any, Call], Awaitable[Any]]
 """A method of a service: takes its own request type; answers bytes, or None when it streams."""
 Handler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
@@ -75,22 +73,26 @@ class Registry(grpc.GenericRpcHandler):
     def _handler(self, path: str, method: MethodDescriptor, serve: Method) -> Handler:
         request_type = GetMessageClass(method.input_type)
         if method.server_streaming:
-            return grpc.unary_stream_rpc_method_handler(self._streaming(path, request_type, serve))
-        return grpc.unary_unary_rpc_method_handler(self._single(path, request_type, serve))
+            return grpc.unary_stream_rpc_method_handler(sealed(path, self._streaming(path, request_type, serve)))
+        return grpc.unary_unary_rpc_method_handler(sealed(path, self._single(path, request_type, serve)))
 
     def _single(
         self, path: str, request_type: type[Message], serve: Method
     ) -> Callable[[bytes, Context], Awaitable[bytes]]:
         traffic = self._traffic
         starts_something = path in STARTS_SOMETHING
+        is_bounded = path not in ALWAYS_TAKEN
+        name = request_type.DESCRIPTOR.full_name
 
         async def handle(raw: bytes, context: Context) -> bytes:
             began = time.perf_counter()
             traffic.calls += 1
             try:
+                if is_bounded:
+                    traffic.check_room()
                 if starts_something:
                     traffic.check_open()
-                answer: bytes = await serve(_parsed(request_type, raw), Call(path, context))
+                answer: bytes = await serve(parsed(request_type.FromString, name, raw), Call(path, context))
             except Exception as error:  # noqa: BLE001 - the last door: whatever it is, the caller gets a status
                 refusal = refuse(path, error)
             else:
@@ -99,7 +101,7 @@ class Registry(grpc.GenericRpcHandler):
             finally:
                 traffic.calls -= 1
             self._ended(path, refusal.code.name, began)
-            return await _abort(context, refusal)
+            return await abort(context, refusal)
 
         return handle
 
@@ -107,12 +109,13 @@ class Registry(grpc.GenericRpcHandler):
         self, path: str, request_type: type[Message], serve: Method
     ) -> Callable[[bytes, Context], Awaitable[None]]:
         traffic = self._traffic
+        name = request_type.DESCRIPTOR.full_name
 
         async def handle(raw: bytes, context: Context) -> None:
             began = time.perf_counter()
             try:
-                request = _parsed(request_type, raw)
-                async with traffic.stream():
+                request = parsed(request_type.FromString, name, raw)
+                async with traffic.stream(context.peer()):
                     await serve(request, Call(path, context, write_timeout_s=self._write_timeout_s))
             except Exception as error:  # noqa: BLE001 - the last door: whatever it is, the caller gets a status
                 refusal = refuse(path, error)
@@ -120,7 +123,7 @@ class Registry(grpc.GenericRpcHandler):
                 self._observed(path, "OK", began)
                 return
             self._observed(path, refusal.code.name, began)
-            await _abort(context, refusal)
+            await abort(context, refusal)
 
         return handle
 
@@ -134,25 +137,3 @@ class Registry(grpc.GenericRpcHandler):
     def _observed(self, path: str, code: str, began: float) -> None:
         if self._observe is not None:
             self._observe(path, code, time.perf_counter() - began)
-
-
-def _parsed(request_type: type[Message], raw: bytes) -> Message:
-    try:
-        return request_type.FromString(raw)
-    except DecodeError:
-        rule = f"is not a {request_type.DESCRIPTOR.full_name}"
-        raise EngineError(Kind.INVALID, "MALFORMED_MESSAGE", f"the message {rule}", fields=(("", rule),)) from None
-
-
-async def _abort(context: Context, refusal: Refusal) -> NoReturn:
-    """End the call with the refusal.
-
-    A status queues behind messages that the reader has not taken yet. A reader that stands still is not waited for:
-    the transport keeps the status for it, and the call's task ends.
-    """
-    trailers = ((DETAILS_HEADER, status_bytes(refusal)),)
-    try:
-        async with asyncio.timeout(ABORT_TIMEOUT_S):
-            await context.abort(refusal.code, refusal.message, trailers)
-    except TimeoutError:
-        raise grpc.aio.AbortError("the reader takes no messages; its status waits in the transport") from None

@@ -6,7 +6,7 @@ still taken), the engine settles what it has in flight, streams end with UNAVAIL
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, cast
 
 import grpc
 import structlog
@@ -15,18 +15,19 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from oms.v1 import account_service_pb2, broker_service_pb2, order_service_pb2
 from orderd.engine.api import Engine
 from orderd.server.accounts import AccountService
+from orderd.server.bounds import Bounds
 from orderd.server.brokers import BrokerService
 from orderd.server.discrepancies import DiscrepancyCalls
+from orderd.server.edge import SealedHandlers
 from orderd.server.order_reads import OrderReads
 from orderd.server.orders import OrderChanges
 from orderd.server.reflection import ReflectionHandlers
 from orderd.server.registry import Observer, Registry
 from orderd.server.stream import OrderStreams
-from orderd.server.traffic import MAX_STREAMS, Traffic
+from orderd.server.traffic import Traffic
 
 log = structlog.get_logger("orderd.server")
 
-MAX_REQUEST_BYTES: Final = 1024 * 1024
 WRITE_TIMEOUT_S: Final = 30.0
 """How long a subscriber may stand still before it is cut off."""
 STOP_GRACE_S: Final = 2.0
@@ -40,8 +41,8 @@ KEEPALIVE_TIMEOUT_S: Final = 10.0
 
 
 def options(
+    bounds: Bounds,
     *,
-    max_request_bytes: int = MAX_REQUEST_BYTES,
     keepalive_s: float = KEEPALIVE_S,
     keepalive_timeout_s: float = KEEPALIVE_TIMEOUT_S,
 ) -> Sequence[tuple[str, int]]:
@@ -49,9 +50,12 @@ def options(
     return (
         # On by default: a second process would share the port and take half of the calls.
         ("grpc.so_reuseport", 0),
-        ("grpc.max_receive_message_length", max_request_bytes),
-        # Answers are bounded where they are made.
-        ("grpc.max_send_message_length", -1),
+        ("grpc.max_receive_message_length", bounds.max_request_bytes),
+        # Lists are bounded where they are made; this is for the one answer that somebody else's bytes made too long.
+        ("grpc.max_send_message_length", bounds.max_answer_bytes),
+        # One bound, not two: between a soft and a hard one gRPC refuses by chance.
+        ("grpc.max_metadata_size", bounds.max_metadata_bytes),
+        ("grpc.absolute_max_metadata_size", bounds.max_metadata_bytes),
         # A peer that is frozen or gone without a word is noticed, and its calls end.
         ("grpc.keepalive_time_ms", int(keepalive_s * 1000)),
         ("grpc.keepalive_timeout_ms", int(keepalive_timeout_s * 1000)),
@@ -79,8 +83,7 @@ class GrpcServer:
         *,
         address: str,
         credentials: grpc.ServerCredentials | None = None,
-        max_streams: int = MAX_STREAMS,
-        max_request_bytes: int = MAX_REQUEST_BYTES,
+        bounds: Bounds | None = None,
         write_timeout_s: float = WRITE_TIMEOUT_S,
         stop_grace_s: float = STOP_GRACE_S,
         keepalive_s: float = KEEPALIVE_S,
@@ -94,11 +97,10 @@ class GrpcServer:
         self._engine = engine
         self._address = address
         self._credentials = credentials
-        self._options = options(
-            max_request_bytes=max_request_bytes, keepalive_s=keepalive_s, keepalive_timeout_s=keepalive_timeout_s
-        )
+        self._bounds = bounds or Bounds()
+        self._options = options(self._bounds, keepalive_s=keepalive_s, keepalive_timeout_s=keepalive_timeout_s)
         self._stop_grace_s = stop_grace_s
-        self._traffic = Traffic(max_streams=max_streams)
+        self._traffic = Traffic(self._bounds)
         self._health = health.aio.HealthServicer()
         self._registry = Registry(self._traffic, write_timeout_s=write_timeout_s, observe=observe)
         self._server: grpc.aio.Server | None = None
@@ -121,9 +123,11 @@ class GrpcServer:
 
     async def start(self) -> str:
         """Listen and serve; returns the bound address. Raises AddressError when it is taken or is none."""
-        server = grpc.aio.server(options=self._options)
-        server.add_generic_rpc_handlers((self._registry, ReflectionHandlers(_FILES)))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        server = grpc.aio.server(options=self._options, maximum_concurrent_rpcs=self._bounds.everything)
+        beside = SealedHandlers()
+        beside.add_generic_rpc_handlers([ReflectionHandlers(_FILES)])
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, cast("grpc.aio.Server", beside))
+        server.add_generic_rpc_handlers((self._registry, beside))
         bound = self._bind(server)
         await server.start()
         for name in self._service_names:

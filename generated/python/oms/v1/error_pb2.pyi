@@ -98,11 +98,13 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_QUEUE_FULL: _ErrorReason.ValueType  # 100
     """RESOURCE_EXHAUSTED. Too many orders wait to be recorded."""
     ERROR_REASON_TOO_MANY_STREAMS: _ErrorReason.ValueType  # 101
-    """RESOURCE_EXHAUSTED. Too many streams are open."""
+    """RESOURCE_EXHAUSTED. Too many streams are open, in all or from this connection."""
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 102
     """RESOURCE_EXHAUSTED. Requests came faster than the configured rate."""
     ERROR_REASON_SNAPSHOT_TOO_LARGE: _ErrorReason.ValueType  # 103
     """RESOURCE_EXHAUSTED. More than 20,000 open orders match the snapshot; narrow the filters."""
+    ERROR_REASON_TOO_MANY_CALLS: _ErrorReason.ValueType  # 104
+    """RESOURCE_EXHAUSTED. Too many calls are being answered; cancels are still taken."""
     ERROR_REASON_RECOVERING: _ErrorReason.ValueType  # 120
     """UNAVAILABLE. The server is recovering from its journal."""
     ERROR_REASON_ACCOUNT_RECOVERING: _ErrorReason.ValueType  # 121
@@ -200,11 +202,13 @@ ERROR_REASON_SEQUENCE_COMPACTED: ErrorReason.ValueType  # 91
 ERROR_REASON_QUEUE_FULL: ErrorReason.ValueType  # 100
 """RESOURCE_EXHAUSTED. Too many orders wait to be recorded."""
 ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 101
-"""RESOURCE_EXHAUSTED. Too many streams are open."""
+"""RESOURCE_EXHAUSTED. Too many streams are open, in all or from this connection."""
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 102
 """RESOURCE_EXHAUSTED. Requests came faster than the configured rate."""
 ERROR_REASON_SNAPSHOT_TOO_LARGE: ErrorReason.ValueType  # 103
 """RESOURCE_EXHAUSTED. More than 20,000 open orders match the snapshot; narrow the filters."""
+ERROR_REASON_TOO_MANY_CALLS: ErrorReason.ValueType  # 104
+"""RESOURCE_EXHAUSTED. Too many calls are being answered; cancels are still taken."""
 ERROR_REASON_RECOVERING: ErrorReason.ValueType  # 120
 """UNAVAILABLE. The server is recovering from its journal."""
 ERROR_REASON_ACCOUNT_RECOVERING: ErrorReason.ValueType  # 121

@@ -126,11 +126,15 @@ class TradeStream:
         early = await self._listen(socket)
         await deliver(Connected())
         for data in early:
-            await deliver(Frame(data=data))
+            await deliver(self._frame(data))
         while True:
             data = bytes(await socket.recv(decode=False))
             if data != _HEARTBEAT:
-                await deliver(Frame(data=data))
+                await deliver(self._frame(data))
+
+    def _frame(self, data: bytes) -> Frame:
+        """What arrived, without the keys if it repeats them."""
+        return Frame(data=self._credential.redact_bytes(data))
 
     async def _log_in(self, socket: ClientConnection) -> None:
         """Try the login form that worked last, then the other one. Raises _LoginError."""

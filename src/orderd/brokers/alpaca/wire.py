@@ -52,6 +52,7 @@ class Wire(TradingClient):
             api_key=credential.key_id, secret_key=credential.secret_key, raw_data=True, url_override=rest_url
         )
         self._retry = 0
+        self._redact = credential.redact_bytes
         session = Session()
         session.trust_env = False  # neither a proxy nor a .netrc may change who is spoken to, and as whom
         for scheme in ("https://", "http://"):
@@ -96,7 +97,9 @@ class Wire(TradingClient):
         )
         with answer:
             received = {name.lower(): value for name, value in answer.headers.items()}
-            return Response(status=answer.status_code, headers=received, body=_read(answer, self._ends + _LATE_S))
+            return Response(
+                status=answer.status_code, headers=received, body=self._redact(_read(answer, self._ends + _LATE_S))
+            )
 
     def _refresh(self) -> None:
         """Leave a connection that has been idle: its end may just be closing, and a POST into it would be lost."""
