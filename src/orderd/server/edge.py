@@ -22,6 +22,9 @@ log = structlog.get_logger("orderd.server")
 ABORT_TIMEOUT_S: Final = 5.0
 """How long a status may wait behind messages that its reader does not take."""
 
+_TRANSPORT: Final = (grpc.aio.AbortError, grpc.aio.InternalError)
+"""grpc.aio's own: the call has its status already, or its caller is gone."""
+
 T = TypeVar("T")
 Context = grpc.aio.ServicerContext[bytes, bytes]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -48,7 +51,7 @@ def sealed(path: str, serve: Behaviour[T]) -> Behaviour[T]:
     async def serve_sealed(request: bytes, context: Context) -> T:
         try:
             return await serve(request, context)
-        except grpc.aio.AbortError:
+        except _TRANSPORT:
             raise
         except Exception as error:  # noqa: BLE001 - the outermost edge: behind it is grpc.aio, which would tell the text
             await _give_up(path, context, error)
@@ -65,7 +68,10 @@ async def _give_up(path: str, context: Context, error: Exception) -> NoReturn:
     refusal = defect(error_id)
     with contextlib.suppress(Exception):  # without its details it is still INTERNAL, with its id in the text
         trailers = ((DETAILS_HEADER, status_bytes(refusal)),)
-    await context.abort(refusal.code, refusal.message, trailers)
+    try:
+        await context.abort(refusal.code, refusal.message, trailers)
+    except grpc.aio.UsageError:
+        raise error from None  # the call has its status already, so nothing of this one is sent
     raise AssertionError("abort always raises")
 
 
@@ -132,7 +138,7 @@ def _sealed_conversation(
         try:
             async for answer in talk((parsed(read, "request of this method", raw) async for raw in requests), context):
                 yield answer
-        except grpc.aio.AbortError:
+        except _TRANSPORT:
             raise
         except EngineError as error:
             await abort(context, refuse(path, error))
