@@ -83,6 +83,10 @@ class Books:
         """Client ids that became more than one broker order. (A replace's successor has an id of its own.)"""
         return {name: [row["order_id"] for row in rows] for name, rows in self._named.items() if len(rows) > 1}
 
+    def by_name(self) -> dict[str, list[Row]]:
+        """Broker orders by client id; legs are left out."""
+        return dict(self._named)
+
     def unrecorded(self, made_by_hand: Collection[str] = ()) -> list[Row]:
         """Submits that arrived before the journal had their order, read from outside (where there is a witness)."""
         return [
