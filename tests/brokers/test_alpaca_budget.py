@@ -38,7 +38,7 @@ def test_no_minute_ever_holds_more_than_the_limit(limit: int, asked: list[tuple[
 
 
 @pytest.mark.parametrize(
-    ("lane", "share"), [(Lane.CANCEL, 100), (Lane.EXIT, 100), (Lane.LOOKUP, 100), (Lane.ENTRY, 80), (Lane.READ, 60)]
+    ("lane", "share"), [(Lane.CANCEL, 100), (Lane.EXIT, 100), (Lane.LOOKUP, 90), (Lane.ENTRY, 70), (Lane.READ, 60)]
 )
 def test_each_lane_has_its_share_and_then_waits(lane: Lane, share: int) -> None:
     async def body() -> None:
@@ -54,16 +54,49 @@ def test_each_lane_has_its_share_and_then_waits(lane: Lane, share: int) -> None:
     run_virtual(body)
 
 
-def test_entries_that_used_theirs_up_leave_cancels_a_fifth() -> None:
+def test_entries_that_used_theirs_up_leave_cancels_a_fifth_and_reads_a_tenth() -> None:
     async def body() -> None:
         clock = VirtualClock()
         budget = Budget(clock, 200)
-        for _ in range(160):
+        for _ in range(140):
             await budget.take(Lane.ENTRY)
+        assert budget.wait_s(Lane.ENTRY) > 0
+        for _ in range(20):
+            assert budget.wait_s(Lane.READ) == 0
+            await budget.take(Lane.READ)
+        assert budget.wait_s(Lane.READ) > 0
         assert budget.wait_s(Lane.ENTRY) > 0
         for _ in range(40):
             assert budget.wait_s(Lane.CANCEL) == 0
             await budget.take(Lane.CANCEL)
+        assert budget.wait_s(Lane.CANCEL) > 0
+
+    run_virtual(body)
+
+
+def test_reads_that_had_theirs_leave_entries_four_fifths() -> None:
+    async def body() -> None:
+        budget = Budget(VirtualClock(), 200)
+        for _ in range(120):
+            await budget.take(Lane.READ)
+        assert budget.wait_s(Lane.READ) > 0
+        for _ in range(40):
+            assert budget.wait_s(Lane.ENTRY) == 0
+            await budget.take(Lane.ENTRY)
+        assert budget.wait_s(Lane.ENTRY) > 0
+
+    run_virtual(body)
+
+
+def test_lookups_that_used_theirs_up_leave_cancels_and_exits_a_tenth() -> None:
+    async def body() -> None:
+        budget = Budget(VirtualClock(), 200)
+        for _ in range(180):
+            await budget.take(Lane.LOOKUP)
+        assert budget.wait_s(Lane.LOOKUP) > 0
+        for lane in (Lane.CANCEL, Lane.EXIT) * 10:
+            assert budget.wait_s(lane) == 0
+            await budget.take(lane)
         assert budget.wait_s(Lane.CANCEL) > 0
 
     run_virtual(body)

@@ -122,7 +122,7 @@ def test_an_answer_held_within_the_deadline_is_an_answer() -> None:
 
 def test_a_budget_that_is_used_up_is_not_sent() -> None:
     async def body(sim: Sim) -> None:
-        answers = [await sim.broker.submit(staged(limit_order(f"k-{n}")), timeout_s=5) for n in range(20)]
+        answers = [await sim.broker.submit(staged(limit_order(f"k-{n}")), timeout_s=5) for n in range(16)]
         kinds = [type(each) for each in answers]
         assert kinds[:4] == [Acked] * 4
         assert kinds[-1] is NotSent

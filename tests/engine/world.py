@@ -17,7 +17,7 @@ import msgspec
 
 from oms.v1 import order_pb2 as opb
 from oms.v1 import order_service_pb2 as pb
-from orderd.brokers.simulated import Driver, simulated_broker
+from orderd.brokers.simulated import REQUESTS_PER_MINUTE, Driver, simulated_broker
 from orderd.core.order import Mode, OrderIntent
 from orderd.core.values import AccountId
 from orderd.engine.account import Account, Policy, Tasks
@@ -82,6 +82,8 @@ class World:
     seed: int
     venue_options: Mapping[str, Any] = field(default_factory=dict)
     policy: Mapping[str, Any] = field(default_factory=dict)
+    requests_per_minute: int = REQUESTS_PER_MINUTE
+    """What the broker is configured to allow."""
 
     def __post_init__(self) -> None:
         """Nothing runs before `start`."""
@@ -136,6 +138,7 @@ class World:
             clock=self.clock,
             ids=self.ids,
             settle_s=SETTLE_S,
+            requests_per_minute=self.requests_per_minute,
         )
         chosen: dict[str, Any] = {"reconcile_interval_s": 5, "submit_timeout_s": 1, "settle_s": SETTLE_S}
         account = Account(

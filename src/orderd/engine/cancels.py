@@ -59,6 +59,8 @@ class Canceller:
                     unreached += 1
             if self._wanted(order_id) is None or self._account.is_stopping:
                 return
+            if isinstance(outcome, NotSent):
+                continue  # nothing was asked, so there is nothing to learn; what others wait for is not used up
             await self._reader.read(order.broker_order_id)
             await self._tell(order_id, tries)
 

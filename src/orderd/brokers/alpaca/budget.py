@@ -2,8 +2,11 @@
 
 Alpaca allows a number of requests a minute for each account (200 by default) and answers 429 beyond it. Requests of
 the last minute are counted here, so that no window of the broker's can hold too many; the headers of each answer
-correct the count (another program may use the same key). Cancels, exits and lookups may use all of it, entries leave
-a fifth and reads two fifths of it alone.
+correct the count (another program may use the same key).
+
+Cancels and exits may use all of it; lookups leave them a tenth, entries leave all three a fifth, and reads leave two
+fifths. A tenth of it is kept for reads while they have not had it: without any, a burst of entries that lasts would
+keep the account from ever being compared with its broker.
 """
 
 import math
@@ -18,8 +21,11 @@ _SECOND_NS = 1_000_000_000
 _WINDOW_S = 61.0
 """A minute, and what a request may be late on its way."""
 _PAUSE_NS = 5 * _SECOND_NS
-_FIFTHS = {Lane.CANCEL: 5, Lane.EXIT: 5, Lane.LOOKUP: 5, Lane.ENTRY: 4, Lane.READ: 3}
-_ALL_FIFTHS = 5
+_TENTHS = {Lane.CANCEL: 10, Lane.EXIT: 10, Lane.LOOKUP: 9, Lane.ENTRY: 8, Lane.READ: 6}
+_ALL_TENTHS = 10
+_PAUSING = frozenset({Lane.ENTRY, Lane.READ})
+_LEAST = 5
+"""Fewer requests a minute than this are no budget."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -42,11 +48,13 @@ class Budget:
 
     def __init__(self, clock: Clock, per_minute: int) -> None:
         """Begin with `per_minute` requests a minute until the headers say otherwise."""
-        if per_minute < _ALL_FIFTHS:
-            raise ValueError(f"a budget of fewer than {_ALL_FIFTHS} requests a minute leaves reads none")
+        if per_minute < _LEAST:
+            raise ValueError(f"a budget of fewer than {_LEAST} requests a minute leaves reads none")
         self._clock = clock
         self._limit = per_minute
         self._sent: deque[int] = deque()
+        self._reads: deque[int] = deque()
+        """Those of them that were reads."""
         self._count = 0
         self._ceiling: _Ceiling | None = None
         self._paused_until = 0
@@ -61,18 +69,30 @@ class Budget:
         while (wait := self.wait_s(lane)) > 0:
             await self._clock.sleep(wait)
         self._count += 1
-        self._sent.append(self._clock.monotonic_ns())
+        now = self._clock.monotonic_ns()
+        self._sent.append(now)
+        if lane is Lane.READ:
+            self._reads.append(now)
         return Ticket(number=self._count)
 
     def wait_s(self, lane: Lane) -> float:
         """Return the seconds until a request of this lane may go out, 0 for now."""
         now = self._clock.monotonic_ns()
         window = round(_WINDOW_S * _SECOND_NS)
-        while self._sent and self._sent[0] <= now - window:
-            self._sent.popleft()
-        reserve = self._limit - self._limit * _FIFTHS[lane] // _ALL_FIFTHS
-        waits = (self._own_wait(now, window, reserve), self._broker_wait(now, reserve), self._pause(now, reserve))
+        for times in (self._sent, self._reads):
+            while times and times[0] <= now - window:
+                times.popleft()
+        reserve = self._reserve(lane)
+        waits = (self._own_wait(now, window, reserve), self._broker_wait(now, reserve), self._pause(now, lane))
         return max(waits) / _SECOND_NS
+
+    def _reserve(self, lane: Lane) -> int:
+        """How many of a minute's requests this lane leaves to others."""
+        for_reads = max(self._limit // _ALL_TENTHS - len(self._reads), 0)
+        if lane is Lane.READ and for_reads:
+            return self._limit - self._limit * _TENTHS[Lane.ENTRY] // _ALL_TENTHS
+        reserve = self._limit - self._limit * _TENTHS[lane] // _ALL_TENTHS
+        return reserve + for_reads if lane is Lane.ENTRY else reserve
 
     def _own_wait(self, now: int, window: int, reserve: int) -> int:
         excess = len(self._sent) - (self._limit - reserve)
@@ -86,13 +106,13 @@ class Budget:
             return 0
         return self._ceiling.until_ns - now if self._count >= self._ceiling.last - reserve else 0
 
-    def _pause(self, now: int, reserve: int) -> int:
-        return max(self._paused_until - now, 0) if reserve else 0
+    def _pause(self, now: int, lane: Lane) -> int:
+        return max(self._paused_until - now, 0) if lane in _PAUSING else 0
 
     def learn(self, ticket: Ticket, headers: Mapping[str, str]) -> None:
         """Correct the count by what the answer to this request says is left."""
         limit = _whole(headers.get("x-ratelimit-limit"))
-        if limit is not None and limit >= _ALL_FIFTHS:
+        if limit is not None and limit >= _LEAST:
             self._limit = limit
         remaining = _whole(headers.get("x-ratelimit-remaining"))
         reset = _whole(headers.get("x-ratelimit-reset"))
