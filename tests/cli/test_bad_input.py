@@ -40,12 +40,14 @@ BAD: dict[str, list[str]] = {
     "--config": ["/nowhere/orderd.toml"], "--database-url": ["x", "postgresql+asyncpg://h/d"],
     "--data-dir": ["/dev/null/x"],
     "--quotes": ["/nowhere.csv"], "--keep-days": ["-1", "x", "", "1.5", "36501"],
+    "--database": ["", " ", "postgresql+asyncpg://h/d", "mysql://h/d", "sqlite+aiosqlite:///:memory:", ":memory:"],
 }  # fmt: skip
-FREE = {"--key-id", "--secret-key"}
-"""Any text will do, or the server says what it is not."""
+FREE = {"--key-id", "--secret-key", "--to", "--from"}
+"""Any text will do, or the server (or the disk, in test_upkeep) says what it is not."""
 NEEDED = {
     ("order", "get"): ["o-1"], ("order", "cancel"): ["o-1"], ("order", "events"): ["o-1"],
     ("order", "replace"): ["o-1", "--quantity", "1"], ("broker", "resume"): ["--reason", "r"],
+    ("backup",): ["--to", "/nowhere/copy.db"], ("restore",): ["--from", "/nowhere/copy.db"],
 }  # fmt: skip
 
 

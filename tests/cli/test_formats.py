@@ -1,8 +1,10 @@
 """Every command in every format: stdout is data in that format and nothing else."""
 
+import asyncio
 import csv
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import grpc
@@ -14,6 +16,9 @@ from oms.v1 import order_pb2
 from oms.v1 import order_service_pb2 as pb
 from orderd.cli.columns import TABLES, all_columns, table_columns
 from orderd.cli.render import Format
+from orderd.storage import open_journal
+from orderd.storage.backup import back_up
+from orderd.system import SystemClock, SystemIds
 from tests.cli.conftest import Run
 from tests.cli.tree import commands
 from tests.client.fake import (
@@ -47,8 +52,13 @@ LINES = {
     ("broker", "orders"): [],
     ("broker", "resume"): ["--reason", "checked"],
     ("config", "show"): ["--origin"],
+    ("doctor",): ["--database", "DIR/orderd.db"],
+    ("backup",): ["--database", "DIR/orderd.db", "--to", "DIR/copy.db"],
+    ("restore",): ["--from", "DIR/backup.db", "--database", "DIR/again.db", "--yes"],
     ("version",): [],
 }
+"""DIR is the test's own directory, with a journal and a backup of it."""
+NO_SERVER = {("config", "show"), ("version",), ("doctor",), ("backup",), ("restore",)}
 STAY = {("serve",), ("dev",), ("venue",)}
 OFFLINE = {("journal", "compact")}
 """What needs a journal instead of a server: test_journal.py."""
@@ -56,6 +66,7 @@ COUNTS = {("event", "watch"): 2, ("order", "list"): 2, ("order", "events"): 3, (
 SINGLE = {
     ("order", "submit"), ("order", "preview"), ("order", "get"), ("order", "cancel"), ("order", "replace"),
     ("account", "get"), ("broker", "reconcile"), ("broker", "resume"), ("version",),
+    ("backup",), ("restore",),
 }  # fmt: skip
 STREAMS = {("event", "watch")}
 
@@ -83,14 +94,34 @@ def _answers(fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("ORDERD_CONFIG", str(tmp_path / "orderd.toml"))
 
 
+@pytest.fixture
+def line(tmp_path: Path) -> Callable[[tuple[str, ...]], list[str]]:
+    """A command with its arguments; what it needs on the disk is there."""
+
+    async def begin() -> None:
+        url = f"sqlite+aiosqlite:///{tmp_path}/orderd.db"
+        await (await open_journal(url, clock=SystemClock(), ids=SystemIds())).close()
+
+    def build(path: tuple[str, ...]) -> list[str]:
+        if path in {("doctor",), ("backup",), ("restore",)}:
+            asyncio.run(begin())
+            now = SystemClock().now()
+            back_up(tmp_path / "orderd.db", tmp_path / "backup.db", now=now, told=lambda _: None)
+        return [*path, *(word.replace("DIR", str(tmp_path)) for word in LINES[path])]
+
+    return build
+
+
 def test_every_command_is_walked() -> None:
     assert set(commands()) == {*LINES, *STAY, *OFFLINE}
 
 
 @pytest.mark.parametrize("path", LINES, ids=" ".join)
 @pytest.mark.parametrize("form", [*Format, None])
-def test_every_command_in_every_format(run: Run, path: tuple[str, ...], form: Format | None) -> None:
-    ran = run(*path, *LINES[path], *(["-o", form] if form else []))
+def test_every_command_in_every_format(
+    run: Run, line: Callable[[tuple[str, ...]], list[str]], path: tuple[str, ...], form: Format | None
+) -> None:
+    ran = run(*line(path), *(["-o", form] if form else []))
     assert ran.code == 0, ran.err
     used = form or (Format.JSONL if path in STREAMS else Format.JSON)
     count = COUNTS.get(path)
@@ -120,9 +151,7 @@ def test_every_command_in_every_format(run: Run, path: tuple[str, ...], form: Fo
 
 
 @pytest.mark.parametrize("form", list(Format))
-@pytest.mark.parametrize(
-    "path", [path for path in LINES if path not in {("config", "show"), ("version",)}], ids=" ".join
-)
+@pytest.mark.parametrize("path", [path for path in LINES if path not in NO_SERVER], ids=" ".join)
 def test_a_refused_call_leaves_stdout_empty(run: Run, fake: Fake, path: tuple[str, ...], form: Format) -> None:
     refusal = Refusal(grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_DENIED", "not allowed")
     for method in [*fake.answers]:

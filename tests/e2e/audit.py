@@ -6,6 +6,7 @@ from oms.v1 import order_service_pb2 as pb
 from tests.e2e.books import Books
 from tests.e2e.harness import House
 from tests.e2e.raw import journal_bytes
+from tests.storage.integrity import sound
 
 
 async def audit(house: House, *, discrepancies: int = 0, is_simple: bool = True) -> None:
@@ -58,3 +59,4 @@ async def _told_what_is_kept(house: House) -> None:
     kept = journal_bytes(house.database)
     await house.tape.until(lambda: len(house.tape.bytes) >= len(kept))
     assert house.tape.bytes == kept
+    sound(house.database)

@@ -25,6 +25,7 @@ from orderd.venue.orders import TimeInForce as VenueTimeInForce
 from tests.e2e.books import COUNTED, state_of
 from tests.e2e.raw import journal_bytes
 from tests.engine.world import World
+from tests.storage.integrity import sound
 
 SYMBOLS = ("KO", "F", "AMD")
 REST_S = 60
@@ -372,6 +373,7 @@ def live(seed: int, directory: Path, *, orders: int = 40, kills: int = 3) -> str
         await Day(seed=seed, world=world, orders=orders, kills=kills).run()
 
     run_virtual(main)
+    sound(directory / "orderd.db")
     return digest(directory / "orderd.db")
 
 

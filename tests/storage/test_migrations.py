@@ -10,7 +10,7 @@ import pytest
 from alembic.script import ScriptDirectory
 from sqlalchemy import StaticPool, create_engine
 
-from orderd.storage import InlineRunner, JournalSchemaError, SqliteJournal, migrate, schema
+from orderd.storage import InlineRunner, JournalSchemaError, SqliteJournal, doctor, migrate, schema
 from orderd.storage.connect import open_writer
 from orderd.storage.runner import Runner, ThreadRunner
 from tests.storage.conftest import Opening
@@ -110,6 +110,7 @@ async def test_an_upgrade_copies_the_journal_first_and_keeps_what_is_in_it(
     name = await _old_journal(opening)
     tomorrow.write_text(NEXT.format(number="9998", before=schema.REVISION, obstacle=""))
     monkeypatch.setattr(migrate, "REVISION", "9998")
+    monkeypatch.setattr(doctor, "REVISION", "9998")
     journal = await opening(runner=runner)
     assert (journal.journal_id, journal.head) == (name, 10)
     await journal.append([submitted_order()])
@@ -128,6 +129,7 @@ async def test_a_migration_that_dies_has_not_happened_and_the_next_start_resumes
 ) -> None:
     await _old_journal(opening)
     monkeypatch.setattr(migrate, "REVISION", "9998")
+    monkeypatch.setattr(doctor, "REVISION", "9998")
     tomorrow.write_text(NEXT.format(number="9998", before=schema.REVISION, obstacle="raise KeyboardInterrupt"))
     with pytest.raises(KeyboardInterrupt):
         await opening(runner=runner)

@@ -22,7 +22,7 @@ SCRIPTS = Path(__file__).with_name("migrations")
 
 async def migrate(path: Path, *, has_threads: bool) -> None:
     """Create or upgrade the tables of the file at `path`. Raises OpenError; the caller holds the lock."""
-    found = _revision(path)
+    found = revision(path)
     if found == REVISION:
         return
     if found:
@@ -60,7 +60,7 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _revision(path: Path) -> str:
+def revision(path: Path) -> str:
     """Return the revision the file is at, empty for a file without tables. Raises OpenError."""
     if not path.exists() or path.stat().st_size == 0:
         return ""

@@ -10,6 +10,7 @@ from sqlalchemy import insert
 
 from orderd.ports import Clock, Ids, JournalError
 from orderd.storage import location, statements
+from orderd.storage.backup import refuse_backup
 from orderd.storage.chain import GENESIS, ChainError, Meta, read_meta, verified_position, verify
 from orderd.storage.checkpoint import Checkpointer
 from orderd.storage.connect import open_reader, open_writer, translated
@@ -53,6 +54,7 @@ async def open_journal(
     with translated(path), ExitStack() as undo:
         lock = DatabaseLock.take(path)
         undo.callback(lock.free)
+        refuse_backup(path)
         await migrate(path, has_threads=chosen.has_threads)
         parts = _opened(path, clock, ids, (chosen, lock), undo)
         journal = SqliteJournal(parts, on_failure)

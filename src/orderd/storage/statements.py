@@ -220,6 +220,7 @@ CLOSE_DISCREPANCY = sql(
     "kind_is",
     "subject_is",
 )
+IS_MARKED = sql(select(marks.c.value).where(marks.c.name == bindparam("name")), "name")
 _mark = upsert(marks)
 SET_MARK = sql(
     _mark.on_conflict_do_update(index_elements=["name"], set_={"value": _mark.excluded.value}),
@@ -227,3 +228,38 @@ SET_MARK = sql(
     "value",
     columns=["name", "value"],
 )
+
+# ------------------------------------------------------------------------------------- everything, to check it
+
+ORDER_ROWS = sql(
+    select(
+        orders.c.order_number,
+        *(orders.c[name] for name in ("order_id", "account_id", "client_order_id", "status", "symbol")),
+        *(orders.c[name] for name in ("version", "sequence", "body", "state")),
+    )
+    .where(orders.c.order_number > bindparam("after"))
+    .order_by(orders.c.order_number)
+    .limit(bindparam("limit", type_=Integer))
+    .offset(literal_column("0", Integer)),
+    "after",
+    "limit",
+)
+EVENT_ROWS = sql(
+    select(order_events.c.sequence, order_events.c.order_id, order_events.c.version, order_events.c.body)
+    .where(order_events.c.order_id == bindparam("order_id"))
+    .order_by(order_events.c.version),
+    "order_id",
+)
+FILL_ROWS = sql(
+    select(*(fills.c[name] for name in ("fill_id", "status", "quantity", "price", "body", "state")))
+    .where(fills.c.order_id == bindparam("order_id"))
+    .order_by(fills.c.fill_number),
+    "order_id",
+)
+STRAYS = sql(
+    select(order_events.c.sequence, order_events.c.order_id)
+    .where(~select(orders.c.order_id).where(orders.c.order_id == order_events.c.order_id).exists())
+    .limit(literal_column("100", Integer))
+    .offset(literal_column("0", Integer))
+)
+COUNT_DISCREPANCIES = sql(select(func.count()).select_from(discrepancies).where(discrepancies.c.resolved_us.is_(None)))
