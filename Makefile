@@ -51,6 +51,10 @@ prove: $(VENV) ## the long runs: all of what make test does a tenth of; ARGS="-k
 	ORDERD_PROVE=1 ORDERD_REACHED=reports/reached $(PYTEST) -m "prove or scaled" --timeout=0 $(call junit,prove) $(ARGS)
 	$(BIN)/python scripts/check_docs_reliability.py --take reports/reached
 
+.PHONY: clients fuzz
+clients: $(VENV) ## environments of other people's clients, for their tests against the venue (wants node and npm)
+	$(BIN)/python scripts/clients.py $(ARGS)
+
 # --- checks --------------------------------------------------------------------------------------
 .PHONY: check check-style check-types check-mypy check-pyright check-floors check-protos check-generated check-docs
 check: check-style check-types check-floors check-protos check-generated check-docs ## style, types, floors, contract, drift
@@ -105,5 +109,5 @@ clean: ## remove caches and reports
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* build dist reports
 	find src tests scripts generated -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
-distclean: clean ## remove .venv too
-	rm -rf .venv
+distclean: clean ## remove .venv and the other environments too
+	rm -rf .venv .clients .fuzz
