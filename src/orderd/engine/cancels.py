@@ -14,6 +14,8 @@ from orderd.ports import Found, NotSent, Refused, Taken, Unknown
 
 TRIES = 3
 PROOF_S = 5.0
+UNHEARD_S = 0.25
+"""How long the broker is given to do it before it is asked, while its stream is down."""
 SLOW_S = 30.0
 CALL_TIMEOUT_S = 10.0
 PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0)
@@ -47,7 +49,7 @@ class Canceller:
             outcome = await self._account.broker.cancel(order.broker_order_id, timeout_s=CALL_TIMEOUT_S)
             match outcome:
                 case Taken():
-                    await self._proof(order, PROOF_S if tries < TRIES else SLOW_S)
+                    await self._proof(order, order.broker_order_id, PROOF_S if tries < TRIES else SLOW_S)
                     tries += 1
                 case Refused():
                     if await self._refused(order, order.broker_order_id, outcome):
@@ -64,11 +66,15 @@ class Canceller:
             await self._reader.read(order.broker_order_id)
             await self._tell(order_id, tries)
 
-    async def _proof(self, order: Order, timeout_s: float) -> None:
-        """Wait for an end, but not through a drain."""
+    async def _proof(self, order: Order, broker_order_id: BrokerOrderId, timeout_s: float) -> None:
+        """Wait for an end, but not through a drain. While the stream is down nobody tells it: it is read soon."""
         account = self._account
-        if not account.is_stopping:
-            await account.blotter.wait(order, lambda o: not o.is_open or not o.pending_cancel, timeout_s)
+        if account.is_stopping:
+            return
+        if not account.stream_connected:
+            await account.pause(UNHEARD_S)
+            await self._reader.read(broker_order_id)
+        await account.blotter.wait(order, lambda o: not o.is_open or not o.pending_cancel, timeout_s)
 
     async def _tell(self, order_id: OrderId, tries: int) -> None:
         order = self._wanted(order_id)
