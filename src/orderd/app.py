@@ -329,6 +329,9 @@ class _House:
         """Let each account's workers hear of their own orders."""
         by_account = {str(w.account.account_id): w for w in workers}
         self._intake.follow_up(lambda order, verdict: by_account[order.intent.account_id].aftermath(order, verdict))
+        self._intake.keep_books(
+            lambda order, found: by_account[order.intent.account_id].discrepancies.beside(order, found)
+        )
         self._blotter.watch(lambda order: by_account[order.intent.account_id].watch(order))
 
 

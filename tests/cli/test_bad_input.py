@@ -22,6 +22,9 @@ BAD: dict[str, list[str]] = {
     "--after-time": TIMES, "--asset-class": WORDS, "--before-time": TIMES, "--broker-order-id": NAMES,
     "--cash": POSITIVE, "--client-order-id": KEYS, "--created-after-time": TIMES, "--created-before-time": TIMES,
     "--decided-time": TIMES, "--decision-id": NAMES, "--expected-version": ["-1", "x", "", str(2**31)],
+    "--average-fill-price": DECIMALS,
+    "--evidence": ["", " ", "x" * 513], "--execution-id": NAMES, "--filled-quantity": DECIMALS, "--kind": WORDS,
+    "--operator-name": NAMES, "--resolution": WORDS, "DISCREPANCY_ID": NAMES,
     "--expiry-date-from": DATES, "--expiry-date-to": DATES, "--grpc-address": ADDRESSES, "--http-address": ["x"],
     "--journal-id": NAMES, "--leg": ["", "AAPL", "AAPL:up", "AAPL:buy:0", "AAPL:buy:10001", "AAPL:buy:x", ":buy",
                                      "AAPL:buy:1:open", "x" * 33 + ":buy"],
@@ -48,6 +51,8 @@ NEEDED = {
     ("order", "get"): ["o-1"], ("order", "cancel"): ["o-1"], ("order", "events"): ["o-1"],
     ("order", "replace"): ["o-1", "--quantity", "1"], ("broker", "resume"): ["--reason", "r"],
     ("backup",): ["--to", "/nowhere/copy.db"], ("restore",): ["--from", "/nowhere/copy.db"],
+    ("broker", "resolve"): ["o-1", "--reason", "r"],
+    ("order", "resolve"): ["o-1", "--resolution", "NOT_PLACED", "--reason", "r", "--evidence", "e"],
 }  # fmt: skip
 
 

@@ -51,6 +51,17 @@ LINES = {
     ("broker", "reconcile"): [],
     ("broker", "orders"): [],
     ("broker", "resume"): ["--reason", "checked"],
+    ("broker", "discrepancies"): ["--all"],
+    ("broker", "resolve"): ["d-1", "--reason", "counted"],
+    ("order", "resolve"): [
+        "order-1",
+        "--resolution",
+        "not_placed",
+        "--reason",
+        "called them",
+        "--evidence",
+        "ticket 7",
+    ],
     ("config", "show"): ["--origin"],
     ("doctor",): ["--database", "DIR/orderd.db"],
     ("backup",): ["--database", "DIR/orderd.db", "--to", "DIR/copy.db"],
@@ -67,6 +78,7 @@ SINGLE = {
     ("order", "submit"), ("order", "preview"), ("order", "get"), ("order", "cancel"), ("order", "replace"),
     ("account", "get"), ("broker", "reconcile"), ("broker", "resume"), ("version",),
     ("backup",), ("restore",),
+    ("broker", "resolve"), ("order", "resolve"),
 }  # fmt: skip
 STREAMS = {("event", "watch")}
 
@@ -85,6 +97,10 @@ def _answers(fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     fake.answer("ListAccounts", accounts_pb.ListAccountsResponse(accounts=[account()]))
     fake.answer("GetAccount", accounts_pb.GetAccountResponse(account=account(equity="100000.25")))
     fake.answer("ResumeAccount", broker_pb.ResumeAccountResponse(account=account()))
+    differing = broker_pb.Discrepancy(discrepancy_id="d-1", kind=broker_pb.DISCREPANCY_KIND_OVERFILL, symbol="AAPL")
+    fake.answer("ListDiscrepancies", broker_pb.ListDiscrepanciesResponse(discrepancies=[differing]))
+    fake.answer("ResolveDiscrepancy", broker_pb.ResolveDiscrepancyResponse(discrepancy=differing))
+    fake.answer("ResolveOrder", broker_pb.ResolveOrderResponse(order=order()))
     entry = broker_pb.BrokerOrderEntry(agrees=True, order=order(), broker_order=broker_pb.BrokerOrder(quantity="10"))
     fake.answer("ListBrokerOrders", broker_pb.ListBrokerOrdersResponse(entries=[entry]))
     done = broker_pb.ReconcileResponse(stage=broker_pb.RECONCILE_STAGE_DONE, account_id="paper", broker_order_count=3)
@@ -204,7 +220,7 @@ def test_a_csv_has_every_field_and_reads_back(run: Run) -> None:
 def test_the_columns_of_tables_exist() -> None:
     kinds = [
         order_pb2.Order, order_pb2.OrderEvent, order_pb2.Fill, accounts_pb.Account, broker_pb.BrokerOrderEntry,
-        broker_pb.ReconcileResponse,
+        broker_pb.ReconcileResponse, broker_pb.Discrepancy,
     ]  # fmt: skip
     assert {kind.DESCRIPTOR.full_name for kind in kinds} == set(TABLES)
     for kind in kinds:

@@ -340,6 +340,10 @@ def test_a_replace_by_nothing(run: Run) -> None:
         ("CancelOrder", ["order", "cancel", "o-1"]),
         ("CancelAllOrders", ["order", "cancel-all", "--symbol", "AAPL"]),
         ("ReplaceOrder", ["order", "replace", "o-1", "--quantity", "3"]),
+        (
+            "ResolveOrder",
+            ["order", "resolve", "o-1", "--resolution", "not_placed", "--reason", "r", "--evidence", "e"],
+        ),
     ],
 )
 def test_a_dry_run_shows_the_request_and_sends_nothing(run: Run, fake: Fake, method: str, line: list[str]) -> None:

@@ -122,6 +122,9 @@ ORDER_CALLS = [
 ]  # fmt: skip
 
 
+BROKER_CALLS = ["ListBrokerOrders", "ResumeAccount", "ListDiscrepancies", "ResolveDiscrepancy", "ResolveOrder"]
+
+
 @asynccontextmanager
 async def serving(fake: Fake, port: int = 0) -> AsyncIterator[Fake]:
     """Run the fake on a port of loopback."""
@@ -133,7 +136,7 @@ async def serving(fake: Fake, port: int = 0) -> AsyncIterator[Fake]:
         _methods(fake, accounts_grpc.AccountServiceServicer, ["ListAccounts", "GetAccount"], []), server
     )
     broker_grpc.add_BrokerServiceServicer_to_server(
-        _methods(fake, broker_grpc.BrokerServiceServicer, ["ListBrokerOrders", "ResumeAccount"], ["Reconcile"]), server
+        _methods(fake, broker_grpc.BrokerServiceServicer, BROKER_CALLS, ["Reconcile"]), server
     )
     bound = server.add_insecure_port(f"127.0.0.1:{port}")
     fake.address = f"127.0.0.1:{bound}"

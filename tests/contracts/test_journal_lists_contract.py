@@ -3,8 +3,6 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ from oms.v1 import order_pb2 as pb
 from orderd.core.events import FillBusted, FillCorrected, Restated
 from orderd.core.order import ENDED, AssetClass, EventSource, FillStatus, Order, OrderRole, OrderState, Side
 from orderd.core.values import AccountId, ExecutionId, FillId
-from orderd.ports import Append, Discrepancy, FillFilter, Journal, OrderFilter, Page, RawPayload
+from orderd.ports import Append, FillFilter, Journal, OrderFilter, Page, RawPayload
 from tests.contracts.journals import ENGINES, Open, opened
 from tests.storage.making import (
     START,
@@ -345,36 +343,6 @@ async def test_the_brokers_own_bytes_are_kept_with_the_change_they_caused(journa
     assert await journal.raw_payload("paper", ["b-2"]) == b"two"
     assert await journal.raw_payload("other", ["b-2"]) is None
     assert journal.head == 2
-
-
-def _difference(name: str, **changes: Any) -> Discrepancy:  # noqa: ANN401
-    plain = Discrepancy(
-        discrepancy_id=name,
-        account_id=AccountId("paper"),
-        kind="position",
-        subject="AAPL",
-        symbol="AAPL",
-        expected=str(Decimal(10)),
-        observed=str(Decimal(9)),
-        evidence="listed",
-        opened_time=START,
-    )
-    return msgspec.structs.replace(plain, **changes)
-
-
-async def test_one_discrepancy_of_a_kind_is_open_about_a_thing(journal: Journal) -> None:
-    first = _difference("x-1")
-    assert await journal.put_discrepancy(first)
-    assert not await journal.put_discrepancy(_difference("x-2"))
-    other = _difference("x-3", kind="order", opened_time=START + timedelta(seconds=1))
-    assert await journal.put_discrepancy(other)
-    assert await journal.put_discrepancy(_difference("x-4", account_id=AccountId("b")))
-    assert list(await journal.open_discrepancies("paper")) == [first, other]
-    resolved = msgspec.structs.replace(first, resolved_time=START + timedelta(hours=1))
-    assert await journal.put_discrepancy(resolved)
-    assert not await journal.put_discrepancy(resolved)
-    assert list(await journal.open_discrepancies("paper")) == [other]
-    assert await journal.put_discrepancy(_difference("x-5"))
 
 
 async def test_marks_are_set_and_replaced(journal: Journal) -> None:

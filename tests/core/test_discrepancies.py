@@ -21,6 +21,7 @@ from tests.core.builders import (
     seen,
 )
 from tests.core.test_chains import BOUND
+from tests.core.test_own_facts import gave_up, lost
 
 K = DiscrepancyKind
 FOUR = after(ACCEPTED, fill("e-1", "4"))
@@ -52,6 +53,8 @@ def test_what_leaves_the_quantity_open_blocks_the_symbol() -> None:
         (K.CANCEL_UNPROVEN, after(ACCEPTED, cancel()), after(ACCEPTED, cancel(), CANCELED)),
         (K.REPLACE_UNPROVEN, after(ACCEPTED, replace(limit_price=dec("22"))), BOUND),
         (K.ORDER_VANISHED, after(ACCEPTED), after(ACCEPTED, CANCELED)),
+        (K.OUTCOME_UNPROVEN, after(lost()), after(lost(), ACCEPTED)),
+        (K.OUTCOME_UNPROVEN, after(lost()), after(lost(), gave_up())),
         (K.OVERFILL, after(ACCEPTED, fill("e-1", "12")), after(ACCEPTED, fill("e-1", "10"))),
     ],
 )
@@ -62,7 +65,7 @@ def test_the_record_itself_settles(kind: DiscrepancyKind, open_on: Order, settle
 
 def test_the_rest_is_not_settled_by_the_record() -> None:
     ended = after(ACCEPTED, fill("e-1", "10"))
-    rest = set(K) - {K.CANCEL_UNPROVEN, K.REPLACE_UNPROVEN, K.ORDER_VANISHED, K.OVERFILL}
+    rest = set(K) - {K.CANCEL_UNPROVEN, K.REPLACE_UNPROVEN, K.ORDER_VANISHED, K.OVERFILL, K.OUTCOME_UNPROVEN}
     assert {is_settled(kind, ended) for kind in rest} == {""}
 
 
@@ -79,10 +82,11 @@ EXECUTIONS_DUE = after(ACCEPTED, report(Phase.CANCELED, filled_quantity=dec("4")
         (K.AVERAGE_DIFFERS, FOUR, view_of(FOUR), False),
         (K.AVERAGE_DIFFERS, FOUR, view_of(FOUR, average_price="19"), True),
         (K.EXECUTION_OVERLAPS, FOUR, view_of(FOUR), False),
-        (K.EXECUTION_OVERLAPS, EXECUTIONS_DUE, view_of(EXECUTIONS_DUE, Phase.CANCELED), True),
+        (K.EXECUTION_OVERLAPS, EXECUTIONS_DUE, view_of(EXECUTIONS_DUE, Phase.CANCELED, filled_quantity="4"), True),
         (K.EXECUTION_CHANGED, FOUR, view_of(FOUR, average_price="19"), True),
         (K.EXECUTION_CHANGED, BOUND, view_of(BOUND, broker_order_id="b-2"), None),
-        (K.EXECUTIONS_MISSING, EXECUTIONS_DUE, view_of(EXECUTIONS_DUE, Phase.CANCELED), True),
+        (K.EXECUTIONS_MISSING, EXECUTIONS_DUE, view_of(EXECUTIONS_DUE, Phase.CANCELED, filled_quantity="4"), True),
+        (K.EXECUTIONS_MISSING, EXECUTIONS_DUE, view_of(EXECUTIONS_DUE, Phase.CANCELED), False),
         (K.PRICE_MISSING, FOUR, view_of(FOUR), False),
         (K.FILLED_SHORT, FOUR, view_of(FOUR, Phase.FILLED), True),
         (K.FILLED_SHORT, FOUR, view_of(FOUR), False),

@@ -121,6 +121,7 @@ class World:
             async with asyncio.TaskGroup() as group:
                 workers = self._workers(journal, blotter, intake, Tasks(group))
                 intake.follow_up(workers.aftermath)
+                intake.keep_books(workers.discrepancies.beside)
                 blotter.watch(workers.watch)
                 engine = OrderEngine(journal, blotter, feed, [workers])
                 await workers.start()

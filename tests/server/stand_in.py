@@ -24,12 +24,13 @@ from orderd.engine.api import (
     Preview,
     ReconcileProgress,
     ReplaceAsk,
+    ResolveAsk,
     SubmitResult,
     Wait,
 )
 from orderd.engine.errors import EngineError, Kind
 from orderd.engine.feed import JournalFeed
-from orderd.ports import Append, BrokerAccount
+from orderd.ports import Append, BrokerAccount, Discrepancy
 from orderd.storage import SqliteJournal
 from orderd.system import SystemClock, SystemIds
 
@@ -192,6 +193,26 @@ class StandIn:
         self._heard("resume_account", (account_id, reason))
         self.halt_reason = ""
         return await self.account_status(account_id, fresh=False)
+
+    async def resolve_discrepancy(self, discrepancy_id: str, *, reason: str, operator_name: str) -> Discrepancy:
+        self._heard("resolve_discrepancy", (discrepancy_id, reason, operator_name))
+        record = await self.journal.discrepancy(discrepancy_id)
+        assert record is not None
+        closed = msgspec.structs.replace(
+            record,
+            resolved_time=CLOCK.now(),
+            resolved_by=EventSource.OPERATOR,
+            resolution=reason,
+            operator_name=operator_name,
+        )
+        await self.journal.append([Append(steps=(), discrepancies=(closed,))])
+        return closed
+
+    async def resolve_order(self, ref: OrderRef, ask: ResolveAsk) -> Order:
+        self._heard("resolve_order", (ref, ask))
+        order = self.journal.load(self.find(ref))
+        assert order is not None
+        return order
 
 
 def view(broker_order_id: str = "b-1", phase: Phase = Phase.WORKING, **changes: object) -> View:

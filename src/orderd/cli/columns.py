@@ -37,6 +37,10 @@ TABLES: Final[Mapping[str, Sequence[str]]] = {
         "brokerOrder.quantity", "brokerOrder.filledQuantity", "brokerOrder.brokerStatus", "order.orderId",
         "order.status",
     ),
+    "oms.v1.Discrepancy": (
+        "discrepancyId", "openedTime", "accountId", "kind", "effect", "symbol", "orderId", "expected", "observed",
+        "resolvedTime", "resolvedBy", "resolution",
+    ),
     "oms.v1.ReconcileResponse": (
         "stage", "accountId", "brokerOrderCount", "localOrderCount", "bookedFillCount", "changedOrderCount",
         "importedOrderCount", "openedDiscrepancyCount", "message",

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from orderd import __version__
-from orderd.cli import about, accounts, events, journal, orders, serving, upkeep
+from orderd.cli import about, accounts, events, journal, orders, serving, settling, upkeep
 from orderd.cli.exits import MEANING
 from orderd.cli.flags import command
 
@@ -42,6 +42,9 @@ def root(
 command(app)(serving.serve)
 command(app)(serving.dev)
 command(app, "venue")(serving.run_venue)
+command(accounts.broker)(settling.discrepancies)
+command(accounts.broker)(settling.resolve)
+command(orders.order, "resolve")(settling.resolve_order)
 app.add_typer(orders.order, name="order")
 app.add_typer(events.event, name="event")
 app.add_typer(accounts.fill, name="fill")

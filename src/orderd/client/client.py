@@ -225,6 +225,26 @@ class Client:
         asked = broker_pb.ResumeAccountRequest(account_id=account_id, reason=reason)
         return (await self._call(self._broker.ResumeAccount, asked, is_repeatable=False)).account
 
+    def discrepancies(
+        self, request: broker_pb.ListDiscrepanciesRequest | None = None
+    ) -> AsyncIterator[broker_pb.Discrepancy]:
+        """Every matching discrepancy, newest first, page by page."""
+        asked = request or broker_pb.ListDiscrepanciesRequest()
+        return self._pages(self._broker.ListDiscrepancies, asked, lambda page: page.discrepancies)
+
+    async def resolve_discrepancy(
+        self, discrepancy_id: str, *, reason: str, operator_name: str = ""
+    ) -> broker_pb.Discrepancy:
+        """Close a discrepancy by an operator's word. Sent once."""
+        asked = broker_pb.ResolveDiscrepancyRequest(
+            discrepancy_id=discrepancy_id, reason=reason, operator_name=operator_name
+        )
+        return (await self._call(self._broker.ResolveDiscrepancy, asked, is_repeatable=False)).discrepancy
+
+    async def resolve_order(self, request: broker_pb.ResolveOrderRequest) -> order_pb2.Order:
+        """Record an operator's word about an order. Sent once."""
+        return (await self._call(self._broker.ResolveOrder, request, is_repeatable=False)).order
+
     # ------------------------------------------------------------------------------------------------ calling
 
     async def _call(self, method: Callable[..., Awaitable[Answer]], request: object, *, is_repeatable: bool) -> Answer:

@@ -33,6 +33,7 @@ class DiscrepancyKind(StrEnum):
     FILLED_SHORT = "FILLED_SHORT"
     REVIVED = "REVIVED"
     ENDED_BUT_LIVE = "ENDED_BUT_LIVE"
+    OUTCOME_UNPROVEN = "OUTCOME_UNPROVEN"
 
 
 class Effect(StrEnum):
@@ -87,6 +88,7 @@ RULES: Mapping[DiscrepancyKind, Rule] = MappingProxyType(
         DiscrepancyKind.ENDED_BUT_LIVE: _BLOCKS,
         DiscrepancyKind.OVERFILL: _rule(Effect.SYMBOL_BLOCKED, Settling.WORD),
         DiscrepancyKind.REVIVED: _rule(Effect.SYMBOL_BLOCKED, Settling.WORD),
+        DiscrepancyKind.OUTCOME_UNPROVEN: _rule(Effect.SYMBOL_BLOCKED, Settling.RECORD),
         # What is at stake is known, or counted as live all the same.
         DiscrepancyKind.STATE_DIFFERS: _rule(Effect.NONE, Settling.COMPARISON),
         DiscrepancyKind.AVERAGE_DIFFERS: _rule(Effect.NONE, Settling.COMPARISON),
@@ -105,6 +107,8 @@ def is_settled(kind: DiscrepancyKind, order: Order) -> str:
             return f"the order is {order.state}, no replace is pending"
         case DiscrepancyKind.ORDER_VANISHED if not order.is_open:
             return f"the order is {order.state}"
+        case DiscrepancyKind.OUTCOME_UNPROVEN if order.links or not order.is_open:
+            return f"the order is {order.state}" + (f", as {order.broker_order_id}" if order.links else "")
         case DiscrepancyKind.OVERFILL if not order.is_overfilled:
             return f"{order.filled_quantity} are executed, no more than ordered"
         case _:

@@ -1,5 +1,7 @@
 """Whether a difference that was found once is still there, now that the broker's order was read again."""
 
+import msgspec
+
 from orderd.core.discrepancies import DiscrepancyKind
 from orderd.core.facts import View
 from orderd.core.order import BrokerLink, Order, Phase
@@ -18,6 +20,8 @@ def stands(kind: DiscrepancyKind, order: Order, view: View) -> bool | None:
     link = order.link(view.broker_order_id)
     if link is None or link is not order.links[-1] or not is_comparable(order, view):
         return None
+    # What the broker counted once and counts no more (a bust nobody heard of) is missing no more either.
+    link = msgspec.structs.replace(link, phase=view.phase, reported_quantity=view.filled_quantity)
     if kind in _FIGURES:
         return any(found.kind is kind for found in differences(order, view))
     if kind in _EXECUTIONS and len(order.links) == 1:

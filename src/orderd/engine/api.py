@@ -6,10 +6,10 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
-from orderd.core.facts import View
+from orderd.core.facts import Verdicts, View
 from orderd.core.order import Mode, Order, OrderIntent, OrderState, TimeInForce
 from orderd.core.values import Reason, Value
-from orderd.ports import BrokerAccount, Entry, Journal
+from orderd.ports import BrokerAccount, Discrepancy, Entry, Journal
 
 
 class Wait(StrEnum):
@@ -56,6 +56,24 @@ class ReplaceAsk(Value, frozen=True, kw_only=True):
     time_in_force: TimeInForce | None = None
     expected_version: int = 0
     reason: str = ""
+
+
+class ResolveAsk(Value, frozen=True, kw_only=True):
+    """An operator's word about an order: what became of it, why, on what it rests, who says so."""
+
+    verdict: Verdicts
+    reason: str
+    evidence: str
+    operator_name: str = ""
+    broker_order_id: str = ""
+    """With ADOPT."""
+    state: OrderState | None = None
+    """With ENDED, like the two below."""
+    filled_quantity: Decimal | None = None
+    average_price: Decimal | None = None
+    execution_id: str = ""
+    """With BUSTED."""
+    expected_version: int = 0
 
 
 class CancelAllAsk(Value, frozen=True, kw_only=True):
@@ -205,4 +223,12 @@ class Engine(Protocol):
 
     async def resume_account(self, account_id: str, *, reason: str) -> AccountStatus:
         """Let a halted account trade again."""
+        ...
+
+    async def resolve_discrepancy(self, discrepancy_id: str, *, reason: str, operator_name: str) -> Discrepancy:
+        """Close a discrepancy by an operator's word. NOT_FOUND, resolved already, or it still stands."""
+        ...
+
+    async def resolve_order(self, ref: OrderRef, ask: ResolveAsk) -> Order:
+        """Record an operator's word about an order, after the broker was asked."""
         ...

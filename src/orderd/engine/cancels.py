@@ -4,6 +4,7 @@ A 204 is not an end and a 422 not a refusal: after either, the order's own word 
 uses up no try. Three rounds without proof open a discrepancy, and the asking goes on, slowly.
 """
 
+from orderd.core.discrepancies import DiscrepancyKind
 from orderd.core.facts import CancelDeclined
 from orderd.core.order import Order, Phase
 from orderd.core.values import BrokerOrderId, OrderId
@@ -80,7 +81,11 @@ class Canceller:
         order = self._wanted(order_id)
         if order is not None and tries == TRIES:
             await self._discrepancies.open(
-                "CANCEL_UNPROVEN", order, expected="an end", observed=order.broker_status, evidence=f"{tries} cancels"
+                DiscrepancyKind.CANCEL_UNPROVEN,
+                order,
+                expected="an end",
+                observed=order.broker_status,
+                evidence=f"{tries} cancels",
             )
 
     async def _refused(self, order: Order, broker_order_id: BrokerOrderId, outcome: Refused) -> bool:

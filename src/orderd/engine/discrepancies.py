@@ -1,36 +1,31 @@
 """Differences nothing has explained yet, and what they stop.
 
-One open record per (account, kind, subject). An order adopted wrongly, or a second live order for one intent, halts the
-account: only an operator lets it go on.
+One open record per (account, kind, subject). What a fact brings up, or settles, goes into the journal with that fact,
+in its transaction. What is open stands here, too: handed to the writer is as good as open, because a commit that fails
+ends the process.
 """
 
-from collections.abc import Collection, Sequence
+import asyncio
+from collections.abc import Sequence
 
 import msgspec
 import structlog
 
-from orderd.core.order import Order
+from orderd.core.discrepancies import RULES, DiscrepancyKind, Effect, Settling, is_settled
+from orderd.core.order import EventSource, Order
 from orderd.core.values import OrderId
 from orderd.core.verdicts import Finding
-from orderd.engine.account import Account
-from orderd.ports import Discrepancy
+from orderd.engine.account import RECONCILER, Account
+from orderd.ports import Append, Discrepancy
 
 log = structlog.get_logger("orderd.discrepancies")
 
-HALTING = frozenset({"ADOPTION_MISMATCH", "SECOND_BROKER_ORDER", "MASS_DISAPPEARANCE", "ACCOUNT_CHANGED"})
-SELF_CLOSING = frozenset(
-    {
-        "STATE_DIFFERS",
-        "QUANTITY_DIFFERS",
-        "AVERAGE_DIFFERS",
-        "CANCEL_UNPROVEN",
-        "REPLACE_UNPROVEN",
-        "ORDER_VANISHED",
-        "OUTCOME_UNPROVEN",
-    }
-)
-"""Closed by the reconciler itself when they are gone. The others are an operator's to close."""
-BLOCKING = frozenset({"OVERFILL", "EXECUTION_OVERLAPS", "FILLED_SHORT", "EXECUTIONS_MISSING", "REVIVED"})
+MAX_TEXT = 512
+"""Characters of what a broker said that a record keeps."""
+Sourced = tuple[Finding, EventSource]
+"""A finding, and whose word it comes from."""
+Claim = tuple[DiscrepancyKind, str, str, str]
+"""Kind, subject, expected, observed."""
 
 
 class Discrepancies:
@@ -39,92 +34,170 @@ class Discrepancies:
     def __init__(self, account: Account) -> None:
         """Records carry this account's id."""
         self._account = account
+        self._open: dict[str, dict[DiscrepancyKind, Discrepancy]] = {}
+        """By subject."""
+        self._accepted: set[Claim] = set()
+        """What an operator has closed is not brought up again in the same words."""
+        self.opened = 0
+        """How many were opened since the process began."""
 
     async def load(self) -> None:
-        """Take up the records that were open when the last process ended."""
-        for record in await self._account.journal.open_discrepancies(self._account.account_id):
-            self.stop(record.kind, record.symbol, record.observed)
-
-    def stop(self, kind: str, symbol: str, observed: str) -> None:
-        """Stop at once what such a difference stops: the symbol, or the account. The record follows."""
-        if symbol and kind in BLOCKING:
-            self._account.blocked_symbols.add(symbol)
-        if kind in HALTING:
-            self._halt(kind, observed)
-
-    async def found(self, order: Order, finding: Finding) -> None:
-        """Open the record of a finding."""
-        await self.open(finding.kind, order, expected=finding.expected, observed=finding.observed)
-
-    async def open(self, kind: str, order: Order, *, expected: str, observed: str, evidence: str = "") -> None:
-        """Open a record about an order, once."""
-        symbol = order.intent.symbol
-        await self.open_about(
-            kind, order.order_id, symbol=symbol, expected=expected, observed=observed, evidence=evidence
-        )
-
-    async def open_about(
-        self, kind: str, subject: str, *, expected: str, observed: str, symbol: str = "", evidence: str = ""
-    ) -> None:
-        """Open a record about anything of the account, once."""
+        """Take up the records of the last process."""
         account = self._account
-        self.stop(kind, symbol, observed)
+        for record in await account.journal.accepted_discrepancies(account.account_id):
+            self._accepted.add(_claim(record))
+        for record in await account.journal.open_discrepancies(account.account_id):
+            self._take(record)
+
+    # ----------------------------------------------------------------------------------------------------- what is open
+
+    def all_open(self) -> list[Discrepancy]:
+        """Every open record, oldest first."""
+        records = [record for of_subject in self._open.values() for record in of_subject.values()]
+        return sorted(records, key=lambda record: (record.opened_time, record.discrepancy_id))
+
+    def get(self, discrepancy_id: str) -> Discrepancy | None:
+        """The open record of that id."""
+        return next((record for record in self.all_open() if record.discrepancy_id == discrepancy_id), None)
+
+    def is_open(self, kind: DiscrepancyKind, subject: str) -> bool:
+        """Whether a record of this kind is open about it."""
+        return kind in self._open.get(subject, ())
+
+    # ------------------------------------------------------------------------------------------------------ with a fact
+
+    def beside(self, order: Order, findings: Sequence[Sourced]) -> tuple[Discrepancy, ...]:
+        """The records that belong into the append which makes the order this: opened by findings, settled by its state.
+
+        Whoever asks hands them over without waiting for anything in between.
+        """
+        opened = [self._opening(finding, order, source) for finding, source in findings]
+        mine = self._open.get(order.order_id)
+        if mine is None:
+            return ()
+        settled = [(record, said) for record in mine.values() if (said := is_settled(record.kind, order))]
+        closed = [self._closing(record, RECONCILER, said) for record, said in settled]
+        return tuple([record for record in opened if record is not None] + closed)
+
+    # -------------------------------------------------------------------------------------------------- without a fact
+
+    async def open(
+        self, kind: DiscrepancyKind, order: Order, *, expected: str, observed: str, evidence: str = ""
+    ) -> None:
+        """Open a record about an order, once; durable when this returns."""
+        finding = Finding(kind=kind, expected=expected, observed=observed)
+        await self._hand_over(self._opening(finding, order, RECONCILER, evidence=evidence))
+
+    async def open_about_account(self, kind: DiscrepancyKind, *, expected: str, observed: str) -> None:
+        """Open a record about the whole account, once; durable when this returns."""
+        finding = Finding(kind=kind, expected=expected, observed=observed)
+        await self._hand_over(self._opening(finding, None, RECONCILER))
+
+    async def close(self, record: Discrepancy, by: EventSource, why: str, *, operator_name: str = "") -> Discrepancy:
+        """Close a record that is open; durable when this returns."""
+        closed = self._closing(record, by, why, operator_name)
+        await self._hand_over(closed)
+        return closed
+
+    async def close_halting(self, reason: str) -> Sequence[Discrepancy]:
+        """An operator lets the account go on: close what halts it; returns those records.
+
+        Of another account's orders nothing can be compared any more: with its number, every difference goes.
+        """
+        records = self.all_open()
+        is_another = any(record.kind is DiscrepancyKind.ACCOUNT_CHANGED for record in records)
+        closed = [r for r in records if is_another or RULES[r.kind].settling is Settling.RESUME]
+        for record in closed:
+            await self.close(record, EventSource.OPERATOR, reason)
+        return closed
+
+    async def close_settled(self) -> None:
+        """Close what the orders' own records settle: a fact may have been on its way when the record was opened."""
+        for record in self.all_open():
+            order = self._account.blotter.get(record.order_id) if record.order_id else None
+            why = is_settled(record.kind, order) if order is not None else ""
+            if why:
+                await self.close(record, RECONCILER, why)
+
+    async def _hand_over(self, record: Discrepancy | None) -> None:
+        """Durable when this returns, also when nobody waits for it any more."""
+        if record is not None:
+            await asyncio.shield(self._account.journal.append([Append(steps=(), discrepancies=(record,))]))
+
+    # ------------------------------------------------------------------------------------------------------ the records
+
+    def _opening(
+        self, finding: Finding, order: Order | None, source: EventSource, *, evidence: str = ""
+    ) -> Discrepancy | None:
+        """The new record of a finding; None when it is open or accepted already."""
+        account = self._account
+        subject = order.order_id if order is not None else account.account_id
         record = Discrepancy(
             discrepancy_id=account.ids.new(),
             account_id=account.account_id,
-            kind=kind,
+            kind=finding.kind,
             subject=subject,
-            symbol=symbol,
-            expected=expected,
-            observed=observed,
-            evidence=evidence,
+            order_id=order.order_id if order is not None else OrderId(""),
+            broker_order_id=(order.broker_order_id or "") if order is not None else "",
+            symbol=order.intent.symbol if order is not None else "",
+            expected=finding.expected[:MAX_TEXT],
+            observed=finding.observed[:MAX_TEXT],
+            evidence=evidence[:MAX_TEXT],
+            source=source,
             opened_time=account.clock.now(),
+            after_sequence=account.journal.head,
         )
-        is_new = await account.journal.put_discrepancy(record)
-        if is_new:
-            log.error(
-                "discrepancy_opened",
-                account_id=account.account_id,
-                kind=kind,
-                subject=subject,
-                expected=expected,
-                observed=observed,
-            )
+        if self.is_open(finding.kind, subject) or _claim(record) in self._accepted:
+            return None
+        self._take(record)
+        self.opened += 1
+        log.error(
+            "discrepancy_opened",
+            account_id=account.account_id,
+            kind=record.kind,
+            subject=subject,
+            expected=record.expected,
+            observed=record.observed,
+        )
+        return record
 
-    def _halt(self, kind: str, observed: str) -> None:
-        self._account.halt_reason = f"{kind}: {observed}"
+    def _closing(self, record: Discrepancy, by: EventSource, why: str, operator_name: str = "") -> Discrepancy:
+        """The record, closed from now on."""
+        of_subject = self._open.get(record.subject, {})
+        of_subject.pop(record.kind, None)
+        if not of_subject:
+            self._open.pop(record.subject, None)
+        if by is EventSource.OPERATOR and RULES[record.kind].settling is not Settling.RESUME:
+            self._accepted.add(_claim(record))
+        self._block()
+        log.info("discrepancy_resolved", kind=record.kind, subject=record.subject, by=by, resolution=why)
+        return msgspec.structs.replace(
+            record, resolved_time=self._account.clock.now(), resolved_by=by, resolution=why, operator_name=operator_name
+        )
 
-    async def close_halting(self, reason: str) -> Sequence[Discrepancy]:
-        """Close the records that halt the account or block a symbol, with the operator's reason; returns them."""
-        account = self._account
-        records = await account.journal.open_discrepancies(account.account_id)
-        closed = [record for record in records if record.kind in HALTING | BLOCKING]
-        for record in closed:
-            await self._close(record, reason)
-        account.blocked_symbols.clear()
-        return closed
+    def _take(self, record: Discrepancy) -> None:
+        """Let an open record stop what it stops, at once."""
+        self._open.setdefault(record.subject, {})[record.kind] = record
+        match RULES[record.kind].effect:
+            case Effect.ACCOUNT_HALTED:
+                self._account.halt_reason = f"{record.kind}: {record.observed}"
+            case Effect.SYMBOL_BLOCKED:
+                self._block()
+            case Effect.NONE:  # pragma: no branch - the last of its kind
+                pass
 
-    async def close_settled(self, found: Collection[tuple[str, str]]) -> None:
-        """Close the records whose difference a full reconciliation did not find again: (kind, subject) it found."""
-        account = self._account
-        for record in await account.journal.open_discrepancies(account.account_id):
-            if record.kind in SELF_CLOSING and (record.kind, record.subject) not in found:
-                order = account.blotter.get(OrderId(record.subject))
-                if order is not None and _is_settled(record.kind, order):
-                    await self._close(record, "a later reconciliation found no difference")
+    def _block(self) -> None:
+        """Block the symbols of the open records that block, and no others."""
+        blocking = [r for r in self.all_open() if RULES[r.kind].effect is Effect.SYMBOL_BLOCKED]
+        self._account.blocked_symbols = {symbol for record in blocking for symbol in self._symbols(record)}
 
-    async def _close(self, record: Discrepancy, evidence: str) -> None:
-        resolved = msgspec.structs.replace(record, resolved_time=self._account.clock.now(), evidence=evidence)
-        await self._account.journal.put_discrepancy(resolved)
-        log.info("discrepancy_resolved", kind=record.kind, subject=record.subject, evidence=evidence)
+    def _symbols(self, record: Discrepancy) -> list[str]:
+        """The record's symbol; a multi-leg parent has none of its own and stands for those of its legs."""
+        if record.symbol:
+            return [record.symbol]
+        order = self._account.blotter.get(record.order_id)
+        return [leg.symbol for leg in order.intent.legs] if order is not None else []
 
 
-def _is_settled(kind: str, order: Order) -> bool:
-    """A cancel or replace is settled when its flag is gone, an outcome when it is known; a difference when it was not
-    found again.
-    """
-    if kind == "CANCEL_UNPROVEN":
-        return not order.pending_cancel
-    if kind == "OUTCOME_UNPROVEN":
-        return bool(order.links) or not order.is_open
-    return kind != "REPLACE_UNPROVEN" or order.pending_replace is None
+def _claim(record: Discrepancy) -> Claim:
+    return record.kind, record.subject, record.expected, record.observed

@@ -22,6 +22,7 @@ from orderd.engine.api import (
     Preview,
     ReconcileProgress,
     ReplaceAsk,
+    ResolveAsk,
     SubmitResult,
     Wait,
 )
@@ -29,7 +30,7 @@ from orderd.engine.blotter import Blotter
 from orderd.engine.errors import EngineError, Kind
 from orderd.engine.feed import JournalFeed
 from orderd.engine.workers import Workers
-from orderd.ports import BrokerError, Journal
+from orderd.ports import BrokerError, Discrepancy, Journal
 
 log = structlog.get_logger("orderd.engine")
 
@@ -251,7 +252,7 @@ class OrderEngine:
             reconcile_age_s=None if age_ns is None else age_ns / 1e9,
             open_orders=len(orders),
             unknown_orders=sum(1 for order in orders if order.state is OrderState.UNKNOWN),
-            open_discrepancies=len(await self.journal.open_discrepancies(account_id)),
+            open_discrepancies=len(self._of(account_id).discrepancies.all_open()),
             figures=figures,
             figures_error=error,
         )
@@ -268,6 +269,19 @@ class OrderEngine:
         """Let a halted account trade again."""
         await self._of(account_id).resume(reason)
         return await self.account_status(account_id, fresh=False)
+
+    async def resolve_discrepancy(self, discrepancy_id: str, *, reason: str, operator_name: str) -> Discrepancy:
+        """Close a discrepancy by an operator's word. NOT_FOUND, resolved already, or it still stands."""
+        record = await self.journal.discrepancy(discrepancy_id)
+        workers = self._workers.get(record.account_id) if record is not None else None
+        if record is None or workers is None:
+            raise not_found("DISCREPANCY_NOT_FOUND", "orderd.Discrepancy", discrepancy_id)
+        return await workers.settlements.resolve_discrepancy(record, reason=reason, operator_name=operator_name)
+
+    async def resolve_order(self, ref: OrderRef, ask: ResolveAsk) -> Order:
+        """Record an operator's word about an order, after the broker was asked."""
+        workers, order = self._order(ref)
+        return await workers.settlements.resolve_order(order, ask)
 
     def gauges(self) -> Sequence[tuple[str, Mapping[str, str], float]]:
         """(name, labels, value) of every figure for the metrics page, as of now."""

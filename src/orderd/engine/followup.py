@@ -1,24 +1,23 @@
-"""What a verdict asks for after its commit: reads that the record alone cannot do without, and discrepancies."""
+"""What a verdict asks for after its commit: reads that the record alone cannot do without, and a second order's end."""
 
 from functools import partial
 
 import structlog
 
 from orderd.core.adopt import mismatch
+from orderd.core.discrepancies import DiscrepancyKind
 from orderd.core.facts import CancelAsked
 from orderd.core.order import Order
 from orderd.core.settle import missing
 from orderd.core.values import BrokerOrderId, OrderId
 from orderd.core.verdicts import NeedKind, Verdict
 from orderd.engine.account import ENGINE, REPLY, Account
-from orderd.engine.discrepancies import Discrepancies
 from orderd.engine.reader import Reader
 from orderd.engine.router import LOOKUP_TIMEOUT_S, Router
 from orderd.ports import BrokerError, Found
 
 log = structlog.get_logger("orderd.followup")
 
-SECOND = "SECOND_BROKER_ORDER"
 READ_PAUSES_S = (0.0, 0.5, 2.0)
 EXECUTION_PAUSES_S = (0.1, 0.4, 1.0, 1.5, 2.0)
 """Within 5 s the executions behind a cumulative figure are fetched; only then is the rest inferred."""
@@ -27,20 +26,17 @@ EXECUTION_PAUSES_S = (0.1, 0.4, 1.0, 1.5, 2.0)
 class FollowUp:
     """Acts on one account's verdicts."""
 
-    def __init__(self, account: Account, router: Router, reader: Reader, discrepancies: Discrepancies) -> None:
-        """Needs are read, findings become discrepancies."""
+    def __init__(self, account: Account, router: Router, reader: Reader) -> None:
+        """What is read goes to the router."""
         self._account = account
         self._router = router
         self._reader = reader
-        self._discrepancies = discrepancies
 
     def act(self, order: Order, verdict: Verdict) -> None:
         """Start what the verdict asks for."""
         tasks = self._account.tasks
         for finding in verdict.findings:
-            self._discrepancies.stop(finding.kind, order.intent.symbol, finding.observed)
-            tasks.start(self._discrepancies.found(order, finding), f"finding:{order.order_id}")
-            if finding.kind == SECOND:
+            if finding.kind is DiscrepancyKind.SECOND_BROKER_ORDER:
                 second = BrokerOrderId(finding.observed)
                 tasks.start_once(partial(self._second, order.order_id, second), "second", second)
         if self._account.is_stopping:

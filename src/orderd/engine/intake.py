@@ -14,12 +14,12 @@ import structlog
 
 from orderd.core.facts import Fact
 from orderd.core.lifecycle import decide
-from orderd.core.order import Order
+from orderd.core.order import EventSource, Order
 from orderd.core.turnstiles import Recorded
 from orderd.core.values import OrderId, Value
-from orderd.core.verdicts import Apply, Impossible, Verdict
+from orderd.core.verdicts import Apply, Finding, Impossible, Verdict
 from orderd.engine.blotter import Blotter
-from orderd.ports import Append, Journal, JournalError, RawPayload
+from orderd.ports import Append, Discrepancy, Journal, JournalError, RawPayload
 
 log = structlog.get_logger("orderd.intake")
 
@@ -34,7 +34,9 @@ class Taken(Value, frozen=True, kw_only=True):
 
 
 Aftermath = Callable[[Order, Verdict], None]
-"""Told of each verdict after its commit: follows its needs and findings up."""
+"""Told of each verdict with needs or findings, after its commit: follows them up."""
+Books = Callable[[Order, Sequence[tuple[Finding, EventSource]]], tuple[Discrepancy, ...]]
+"""Asked, just before an append, for the discrepancies that go with it: the order as it will be, and what was found."""
 
 
 class _Letter:
@@ -55,10 +57,15 @@ class Intake:
         self._blotter = blotter
         self._boxes: dict[OrderId, deque[_Letter]] = {}
         self._aftermath: Aftermath = lambda _order, _verdict: None
+        self._books: Books = lambda _order, _findings: ()
 
     def follow_up(self, aftermath: Aftermath) -> None:
         """Set who acts on needs and findings."""
         self._aftermath = aftermath
+
+    def keep_books(self, books: Books) -> None:
+        """Set who knows which discrepancies a change opens and settles."""
+        self._books = books
 
     def is_busy(self, order_id: OrderId) -> bool:
         """Whether facts of this order are waiting for a commit."""
@@ -121,13 +128,14 @@ class Intake:
             elif isinstance(verdict, Impossible):
                 raw.extend(msgspec.structs.replace(payload, is_quarantined=True) for payload in letter.raw)
         steps = tuple(step for _, verdict in verdicts if isinstance(verdict, Apply) for step in verdict.steps)
+        findings = [(found, letter.fact.source) for letter, verdict in verdicts for found in verdict.findings]
+        append = Append(steps=steps, raw=tuple(raw), discrepancies=self._books(current, findings))
         if not steps:
-            if raw:
-                kept = asyncio.ensure_future(self._journal.append([Append(steps=(), raw=tuple(raw))]))
+            if append.raw or append.discrepancies:
+                kept = asyncio.ensure_future(self._journal.append([append]))
                 kept.add_done_callback(_retrieved)
             self._answer(order, verdicts)
             return False
-        append = Append(steps=steps, raw=tuple(raw))
         commit = asyncio.ensure_future(self._journal.append([append]))
         commit.add_done_callback(lambda done: self._committed(order.order_id, done, verdicts))
         return True

@@ -11,13 +11,16 @@ from datetime import datetime, timedelta
 import msgspec
 import structlog
 
+from orderd.core.discrepancies import DiscrepancyKind
+from orderd.core.events import Filled
 from orderd.core.facts import Execution, OutcomeLost, SettledByOperator, Verdicts, View
 from orderd.core.order import EventSource, Order, OrderState
 from orderd.core.reconcile import MASS, Plan, plan
 from orderd.core.values import BrokerOrderId, OrderId, Value
+from orderd.core.verdicts import Apply
 from orderd.engine.account import ENGINE, RECONCILER, Account
 from orderd.engine.api import ReconcileProgress, ReconcileStage
-from orderd.engine.discrepancies import Discrepancies
+from orderd.engine.comparing import AT_MOST, Comparer
 from orderd.engine.reader import Reader
 from orderd.engine.resolver import Resolver
 from orderd.engine.router import Router
@@ -29,8 +32,7 @@ OVERLAP = timedelta(minutes=10)
 FIRST_REACH = timedelta(days=1)
 RETRY_S = (0.5, 1.0, 2.0, 5.0, 10.0, 15.0)
 AT_ONCE = 8
-VANISHED = "ORDER_VANISHED"
-UNPROVEN = "OUTCOME_UNPROVEN"
+VANISHED = DiscrepancyKind.ORDER_VANISHED
 GRACE_S = 2.0
 """An order answered this recently may not be in the broker's lists yet."""
 
@@ -55,18 +57,21 @@ class Reconciler:
     """Compares one account with its broker, at intervals and when asked."""
 
     def __init__(
-        self, account: Account, router: Router, reader: Reader, resolver: Resolver, discrepancies: Discrepancies
+        self, account: Account, router: Router, reader: Reader, resolver: Resolver, comparer: Comparer
     ) -> None:
         """Facts go through the router and the intake like everybody's."""
         self._account = account
         self._router = router
         self._resolver = resolver
         self._reader = reader
-        self._discrepancies = discrepancies
+        self._discrepancies = comparer.discrepancies
         self.lock = asyncio.Lock()
         """Held by a run: nothing else is compared or accepted meanwhile."""
-        self._found: set[tuple[str, str]] = set()
         self._accepts_absence = ""
+        self._comparer = comparer
+        self._booked = 0
+        self._changed: set[OrderId] = set()
+        """Fills and orders that the run under way has booked and changed."""
 
     async def run(self) -> None:
         """Reconcile until the process ends. The first full run opens the account for submits."""
@@ -112,12 +117,13 @@ class Reconciler:
                 ReconcileStage.FETCHED, broker_orders=len(seen.seen_open), local_orders=len(seen.orders)
             )
             yield counted
-            before = account.journal.head
+            self._booked, self._changed, opened = 0, set(), self._discrepancies.opened
             imported = await self._apply(seen)
             if imported is None:
                 yield self._progress(ReconcileStage.FAILED, message=account.halt_reason or "orders could not be read")
                 return
-            await self._discrepancies.close_settled(self._found)
+            await self._discrepancies.close_settled()
+            await self._comparer.again()
             await account.journal.set_mark(self._mark, seen.asked_time.isoformat())
             account.reconciled_time = account.clock.now()
             account.reconciled_ns = account.clock.monotonic_ns()
@@ -126,8 +132,10 @@ class Reconciler:
             yield msgspec.structs.replace(
                 counted,
                 stage=ReconcileStage.DONE,
-                orders_changed=account.journal.head - before,
+                fills_booked=self._booked,
+                orders_changed=len(self._changed) + imported,
                 orders_imported=imported,
+                discrepancies_opened=self._discrepancies.opened - opened,
             )
 
     @property
@@ -161,9 +169,8 @@ class Reconciler:
         if not known:
             await account.journal.set_mark(mark, figures.number)
         elif known != figures.number:
-            await self._discrepancies.open_about(
-                "ACCOUNT_CHANGED",
-                account.account_id,
+            await self._discrepancies.open_about_account(
+                DiscrepancyKind.ACCOUNT_CHANGED,
                 expected="the account number seen first",
                 observed="another account number",
             )
@@ -217,7 +224,6 @@ class Reconciler:
                 return None
             if any(isinstance(outcome, CannotTell) for outcome in reads):
                 return None
-        self._found = set()
         await self._take(first)
         for broker_order_id in vanished:
             await self._vanished(broker_order_id)
@@ -229,9 +235,8 @@ class Reconciler:
 
     async def _all_vanished(self, known: int, vanished: int) -> None:
         """Each was read by its id, and the broker knows none: that is about the account, not about the orders."""
-        await self._discrepancies.open_about(
-            "MASS_DISAPPEARANCE",
-            self._account.account_id,
+        await self._discrepancies.open_about_account(
+            DiscrepancyKind.MASS_DISAPPEARANCE,
             expected=f"{known} open orders",
             observed=f"{vanished} of them unknown to the broker",
         )
@@ -244,7 +249,6 @@ class Reconciler:
         if order is None or not order.is_open:
             return
         if not self._accepts_absence:
-            self._found.add((VANISHED, order.order_id))
             await self._discrepancies.open(VANISHED, order, expected=order.broker_status, observed="unknown order")
             return
         fact = SettledByOperator(
@@ -261,12 +265,12 @@ class Reconciler:
         account = self._account
         for record in closed:
             match record.kind:
-                case "ACCOUNT_CHANGED" if account.number:
+                case DiscrepancyKind.ACCOUNT_CHANGED if account.number:
                     await account.journal.set_mark(f"account_number:{account.account_id}", account.number)
                     self._accepts_absence = reason or "accepted by the operator"
-                case "MASS_DISAPPEARANCE":
+                case DiscrepancyKind.MASS_DISAPPEARANCE:
                     self._accepts_absence = reason or "accepted by the operator"
-                case "ADOPTION_MISMATCH":
+                case DiscrepancyKind.ADOPTION_MISMATCH:
                     await self._not_placed(OrderId(record.subject), reason)
                 case _:
                     pass
@@ -303,8 +307,9 @@ class Reconciler:
 
     async def _may_be_ours(self, order: Order, view: View) -> None:
         """Only an operator can say whether this broker order is the one whose outcome is not known."""
-        self._found.add((UNPROVEN, order.order_id))
-        await self._discrepancies.open(UNPROVEN, order, expected="an outcome", observed=view.broker_order_id)
+        await self._discrepancies.open(
+            DiscrepancyKind.OUTCOME_UNPROVEN, order, expected="an outcome", observed=view.broker_order_id
+        )
 
     def _is_known(self, execution: Execution) -> bool:
         account = self._account
@@ -350,12 +355,12 @@ class Reconciler:
 
     async def _take(self, planned: Plan) -> None:
         for order_id, fact in planned.facts:
-            await self._account.intake.take(order_id, fact)
-        for order_id, finding in planned.findings:
-            order = self._account.blotter.get(order_id)
-            if order is not None:
-                self._found.add((finding.kind, order_id))
-                await self._discrepancies.found(order, finding)
+            taken = await self._account.intake.take(order_id, fact)
+            if isinstance(taken.verdict, Apply):
+                self._changed.add(order_id)
+                self._booked += sum(1 for step in taken.verdict.steps if isinstance(step.event, Filled))
+        for order_id, finding in list(dict(planned.findings).items())[:AT_MOST]:
+            await self._comparer.found(order_id, finding)
 
     async def _look_up(self, order_ids: Sequence[OrderId]) -> None:
         for order_id in order_ids:

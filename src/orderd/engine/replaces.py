@@ -6,6 +6,7 @@ looked up by the client id the replace carried; it is never sent a second time.
 
 import structlog
 
+from orderd.core.discrepancies import DiscrepancyKind
 from orderd.core.facts import ReplaceDeclined
 from orderd.core.order import Order, PendingReplace, Phase
 from orderd.core.values import OrderId
@@ -80,7 +81,7 @@ class Replacer:
         if order_id not in self._account.stuck_replaces:
             self._account.stuck_replaces.add(order_id)
             await self._discrepancies.open(
-                "REPLACE_UNPROVEN", order, expected="a successor", observed=order.broker_status
+                DiscrepancyKind.REPLACE_UNPROVEN, order, expected="a successor", observed=order.broker_status
             )
         self._account.watch(order)
 

@@ -12,6 +12,7 @@ from orderd.core.verdicts import Verdict
 from orderd.engine.account import Account
 from orderd.engine.api import PairedOrder
 from orderd.engine.cancels import Canceller
+from orderd.engine.comparing import Comparer
 from orderd.engine.discrepancies import Discrepancies
 from orderd.engine.errors import EngineError, Kind
 from orderd.engine.followup import FollowUp
@@ -23,6 +24,7 @@ from orderd.engine.replaces import Replacer
 from orderd.engine.resolver import Resolver
 from orderd.engine.router import Router
 from orderd.engine.sender import Sender
+from orderd.engine.settlements import Settlements
 from orderd.engine.submit import Submitter
 from orderd.ports import BrokerError, Found
 
@@ -50,11 +52,13 @@ class Workers:
         self.canceller = Canceller(account, self.reader, self.discrepancies)
         self.replacer = Replacer(account, self.router, self.reader, self.discrepancies)
         self.legs = Legs(account, self.reader)
+        self.comparer = Comparer(account, self.reader, self.discrepancies)
         account.watch = self.watch
         self.submitter = Submitter(account, self.sender, min_free_bytes=min_free_bytes)
         self.listener = Listener(account, self.router)
-        self.reconciler = Reconciler(account, self.router, self.reader, self.resolver, self.discrepancies)
-        self._follow_up = FollowUp(account, self.router, self.reader, self.discrepancies)
+        self.reconciler = Reconciler(account, self.router, self.reader, self.resolver, self.comparer)
+        self.settlements = Settlements(account, self.router, self.resolver, self.comparer)
+        self._follow_up = FollowUp(account, self.router, self.reader)
         self._running: list[asyncio.Task[None]] = []
 
     def aftermath(self, order: Order, verdict: Verdict) -> None:
@@ -105,13 +109,13 @@ class Workers:
             task.cancel()
 
     async def resume(self, reason: str) -> None:
-        """An operator lets a halted account, or its blocked symbols, go on.
+        """An operator lets a halted account go on.
 
         The account number seen last is the right one from now on; orders that have vanished are ended; an unplaced
         order whose client id another broker order has is given up.
         """
         account = self.account
-        if not account.halt_reason and not account.blocked_symbols:
+        if not account.halt_reason:
             subject = ("orderd.Account", account.account_id)
             raise EngineError(
                 Kind.FAILED_PRECONDITION, "ACCOUNT_NOT_HALTED", "the account is not halted", subject=subject
@@ -137,6 +141,8 @@ class Workers:
             ("orderd_stream_connected", float(account.stream_connected)),
             ("orderd_reconcile_age_seconds", age_s),
             ("orderd_account_halted", float(bool(account.halt_reason))),
+            ("orderd_discrepancies_open", float(len(self.discrepancies.all_open()))),
+            ("orderd_symbols_blocked", float(len(account.blocked_symbols))),
         )
 
     # -------------------------------------------------------------------------------------------------------- pairs

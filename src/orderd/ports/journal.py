@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from orderd.core.discrepancies import DiscrepancyKind
 from orderd.core.events import Step
-from orderd.core.order import AssetClass, Order, OrderRole, OrderState, Side
+from orderd.core.order import AssetClass, EventSource, Order, OrderRole, OrderState, Side
 from orderd.core.turnstiles import Recorded, Staged
 from orderd.core.values import AccountId, OrderId, Value
 
@@ -24,11 +25,13 @@ class RawPayload(Value, frozen=True, kw_only=True):
 class Append(Value, frozen=True, kw_only=True):
     """One order's change: its steps, oldest first, and the broker bytes that caused them.
 
-    `steps` may be empty when only raw payloads are kept.
+    `steps` may be empty when only raw payloads are kept, or discrepancies recorded.
     """
 
     steps: tuple[Step, ...]
     raw: tuple[RawPayload, ...] = ()
+    discrepancies: tuple["Discrepancy", ...] = ()
+    """Records that this change opens (new ids) or closes (known ids, with a resolved time)."""
 
     @property
     def order(self) -> Order:
@@ -149,15 +152,45 @@ class Discrepancy(Value, frozen=True, kw_only=True):
 
     discrepancy_id: str
     account_id: AccountId
-    kind: str
+    kind: DiscrepancyKind
     subject: str
-    """The order id, broker order id or symbol it is about: one open record per (account, kind, subject)."""
-    symbol: str
+    """The order id, or the account id when it is about all of it: one open record per (account, kind, subject)."""
+    order_id: OrderId = OrderId("")
+    broker_order_id: str = ""
+    symbol: str = ""
     expected: str
     observed: str
-    evidence: str
+    evidence: str = ""
+    source: EventSource | None = None
+    """Whose word brought it up; None in records of the first release."""
     opened_time: datetime
+    after_sequence: int = 0
+    """The journal's head when it was found."""
     resolved_time: datetime | None = None
+    resolved_by: EventSource | None = None
+    resolution: str = ""
+    operator_name: str = ""
+
+
+class DiscrepancyFilter(Value, frozen=True, kw_only=True):
+    """Which discrepancies: AND between fields, OR inside one, empty = all. Times leave both ends out."""
+
+    account_ids: tuple[str, ...] = ()
+    kinds: tuple[DiscrepancyKind, ...] = ()
+    symbols: tuple[str, ...] = ()
+    order_ids: tuple[str, ...] = ()
+    open_only: bool = False
+    opened_after: datetime | None = None
+    opened_before: datetime | None = None
+
+
+class DiscrepancyPage(Value, frozen=True, kw_only=True):
+    """A page of records and the keyset position of each. `sequence` is the head it was read at."""
+
+    records: tuple[Discrepancy, ...]
+    keys: tuple[tuple[int | str, ...], ...]
+    has_more: bool
+    sequence: int
 
 
 class Journal(Protocol):
@@ -245,12 +278,22 @@ class Journal(Protocol):
         """The broker's latest own bytes about any of these broker orders."""
         ...
 
-    async def put_discrepancy(self, discrepancy: Discrepancy) -> bool:
-        """Open (or, with a resolved time, close) a record; False when one was open already."""
+    async def open_discrepancies(self, account_id: str) -> Sequence[Discrepancy]:
+        """Records not resolved yet, oldest first."""
         ...
 
-    async def open_discrepancies(self, account_id: str) -> Sequence[Discrepancy]:
-        """Records not resolved yet."""
+    async def accepted_discrepancies(self, account_id: str) -> Sequence[Discrepancy]:
+        """Records that an operator has closed."""
+        ...
+
+    async def discrepancy(self, discrepancy_id: str) -> Discrepancy | None:
+        """One record."""
+        ...
+
+    async def list_discrepancies(
+        self, where: DiscrepancyFilter, *, after_key: tuple[int | str, ...] | None, limit: int
+    ) -> DiscrepancyPage:
+        """Newest first by (opened time, id)."""
         ...
 
     async def mark(self, name: str) -> str | None:

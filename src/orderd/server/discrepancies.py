@@ -1,25 +1,111 @@
-"""BrokerService, the calls about what differs: discrepancies and the operator's word on orders."""
+"""BrokerService, the calls about what differs: discrepancies, and the operator's word on them and on orders."""
+
+from typing import Final
+
+import msgspec
 
 from oms.v1 import broker_service_pb2 as pb
-from orderd.engine.errors import EngineError, Kind
+from oms.v1 import order_pb2
+from orderd.core.discrepancies import RULES
+from orderd.engine.api import Engine, ResolveAsk
+from orderd.ports import Discrepancy, DiscrepancyFilter, DiscrepancyPage
+from orderd.server import naming
 from orderd.server.call import Call
+from orderd.server.errors import invalid
+from orderd.wire import enums, page_token
+from orderd.wire.asks import Invalid
+from orderd.wire.messages import complete_order_bytes
+from orderd.wire.times import set_time
+from orderd.wire.validate_settling import discrepancies_ask, resolve_order_ask, settle_ask
+
+MAX_PAGE_BYTES: Final = 1024 * 1024
+"""A page ends before it grows beyond this, whatever its page_size."""
 
 
 class DiscrepancyCalls:
     """ListDiscrepancies, ResolveDiscrepancy, ResolveOrder."""
 
+    def __init__(self, engine: Engine) -> None:
+        """Lists are read from the journal; an operator's word goes to the engine."""
+        self._engine = engine
+
     async def ListDiscrepancies(self, request: pb.ListDiscrepanciesRequest, call: Call) -> bytes:
         """One page of discrepancies, newest first."""
-        raise _not_served(call)
+        ask = discrepancies_ask(request)
+        if isinstance(ask, Invalid):
+            raise invalid(ask)
+        naming.check_known(self._engine, ask.where.account_ids)
+        journal = self._engine.journal
+        position = page_token.read(request, journal_id=journal.journal_id)
+        if isinstance(position, Invalid):
+            raise invalid(position)
+        where = DiscrepancyFilter(**msgspec.structs.asdict(ask.where))
+        after_key = None if position is None else position.key
+        page = await journal.list_discrepancies(where, after_key=after_key, limit=ask.page_size)
+        answer = pb.ListDiscrepanciesResponse(sequence=page.sequence if position is None else position.sequence)
+        count = _add_records(answer, page)
+        if page.has_more or count < len(page.records):
+            answer.next_page_token = page_token.issue(
+                request, journal_id=journal.journal_id, key=page.keys[count - 1], sequence=answer.sequence
+            )
+        return answer.SerializeToString()
 
     async def ResolveDiscrepancy(self, request: pb.ResolveDiscrepancyRequest, call: Call) -> bytes:
-        """Close a discrepancy with an operator's reason."""
-        raise _not_served(call)
+        """Close a discrepancy with an operator's reason, once nothing says that it stands."""
+        ask = settle_ask(request)
+        if isinstance(ask, Invalid):
+            raise invalid(ask)
+        record = await self._engine.resolve_discrepancy(
+            ask.discrepancy_id, reason=ask.reason, operator_name=ask.operator_name
+        )
+        call.note(account_id=record.account_id, order_id=record.order_id)
+        return pb.ResolveDiscrepancyResponse(discrepancy=discrepancy_message(record)).SerializeToString()
 
     async def ResolveOrder(self, request: pb.ResolveOrderRequest, call: Call) -> bytes:
         """Record an operator's word about an order."""
-        raise _not_served(call)
+        ask = resolve_order_ask(request)
+        if isinstance(ask, Invalid):
+            raise invalid(ask)
+        ref = naming.order_ref(self._engine, ask.order)
+        call.note(order_id=ref.order_id)
+        said = msgspec.structs.asdict(ask)
+        del said["order"]
+        order = await self._engine.resolve_order(ref, ResolveAsk(**said))
+        message = order_pb2.Order.FromString(complete_order_bytes(order))
+        return pb.ResolveOrderResponse(order=message).SerializeToString()
 
 
-def _not_served(call: Call) -> EngineError:
-    return EngineError(Kind.FAILED_PRECONDITION, "RESOLUTION_NOT_ALLOWED", f"{call.method} is not served by this build")
+def _add_records(answer: pb.ListDiscrepanciesResponse, page: DiscrepancyPage) -> int:
+    """Add records until the page is full; returns how many."""
+    size = 0
+    for count, record in enumerate(page.records):
+        message = discrepancy_message(record)
+        size += message.ByteSize()
+        if count and size > MAX_PAGE_BYTES:
+            return count
+        answer.discrepancies.append(message)
+    return len(page.records)
+
+
+def discrepancy_message(record: Discrepancy) -> pb.Discrepancy:
+    """A discrepancy as the wire shows it."""
+    message = pb.Discrepancy(
+        discrepancy_id=record.discrepancy_id,
+        account_id=record.account_id,
+        kind=enums.DISCREPANCY_KIND.number[record.kind],
+        effect=enums.DISCREPANCY_EFFECT.number[RULES[record.kind].effect],
+        order_id=record.order_id,
+        broker_order_id=record.broker_order_id,
+        symbol=record.symbol,
+        expected=record.expected,
+        observed=record.observed,
+        evidence=record.evidence,
+        source=enums.ORIGIN.get(record.source or "", order_pb2.EVENT_SOURCE_UNSPECIFIED),
+        after_sequence=record.after_sequence,
+        resolved_by=enums.ORIGIN.get(record.resolved_by or "", order_pb2.EVENT_SOURCE_UNSPECIFIED),
+        resolution=record.resolution,
+        operator_name=record.operator_name,
+    )
+    set_time(message.opened_time, record.opened_time)
+    set_time(message.resolved_time, record.resolved_time)
+    return message

@@ -29,6 +29,8 @@ HELP: Mapping[str, str] = {
     "orderd_stream_connected": "1 while the broker's stream of updates is connected.",
     "orderd_reconcile_age_seconds": "Seconds since the last full reconciliation, -1 before the first.",
     "orderd_account_halted": "1 while the account is halted.",
+    "orderd_discrepancies_open": "Differences between the broker's word and ours that are not resolved.",
+    "orderd_symbols_blocked": "Symbols that take no new entries until a discrepancy is resolved.",
 }
 """Every metric there is, by name, with its meaning. All are gauges."""
 

@@ -37,6 +37,8 @@ WAITS_FOR_A_BROKER: Final = STARTS_SOMETHING | {
     f"{_ORDERS}CancelOrder",
     f"{_ORDERS}CancelAllOrders",
     f"{_BROKER}ListBrokerOrders",
+    f"{_BROKER}ResolveDiscrepancy",
+    f"{_BROKER}ResolveOrder",
     "/oms.v1.AccountService/GetAccount",
 }
 

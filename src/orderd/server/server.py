@@ -108,7 +108,7 @@ class GrpcServer:
         order, account, broker = (next(iter(file.services_by_name.values())) for file in _FILES)
         self._registry.add(order, OrderChanges(engine), OrderReads(engine), OrderStreams(engine))
         self._registry.add(account, AccountService(engine))
-        self._registry.add(broker, BrokerService(engine), DiscrepancyCalls())
+        self._registry.add(broker, BrokerService(engine), DiscrepancyCalls(engine))
         self._service_names = (order.full_name, account.full_name, broker.full_name)
 
     @property

@@ -11,7 +11,7 @@ import os
 import sqlite3
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from orderd.core.order import Order, OrderState
 from orderd.core.turnstiles import Recorded, Staged
-from orderd.core.values import AccountId, OrderId
+from orderd.core.values import OrderId
 from orderd.ports import (
     Append,
     Compaction,
     Discrepancy,
+    DiscrepancyFilter,
+    DiscrepancyPage,
     Entry,
     FillFilter,
     JournalBusyError,
@@ -33,12 +35,13 @@ from orderd.ports import (
     Page,
     Row,
 )
+from orderd.storage import discrepancies as differing
 from orderd.storage import queries, statements
 from orderd.storage.checkpoint import Checkpointer
 from orderd.storage.compaction import Compactor
 from orderd.storage.lock import DatabaseLock
 from orderd.storage.points import Points, order_of
-from orderd.storage.prepare import EPOCH, check, microseconds, prepare
+from orderd.storage.prepare import check, prepare
 from orderd.storage.queries import Query
 from orderd.storage.reads import Reads, Rows
 from orderd.storage.recent import Recent
@@ -156,16 +159,6 @@ class SqliteJournal:
             if not 0 < order.sequence <= self._head:
                 raise ValueError(f"order {order.order_id} is not in this journal")
         return Staged(order=recorded.order, legs=tuple(leg.order for leg in legs))
-
-    async def put_discrepancy(self, discrepancy: Discrepancy) -> bool:
-        """See `Journal.put_discrepancy`."""
-        d = discrepancy
-        if d.resolved_time is not None:
-            cells = (d.observed, d.evidence, microseconds(d.resolved_time), d.account_id, d.kind, d.subject)
-            return bool(await self._put(Statement(statements.CLOSE_DISCREPANCY, cells)))
-        row = (d.discrepancy_id, d.account_id, d.kind, d.subject, d.symbol, d.expected, d.observed, d.evidence)
-        opened = (*row, microseconds(d.opened_time), None)
-        return bool(await self._put(Statement(statements.OPEN_DISCREPANCY, opened)))
 
     async def set_mark(self, name: str, value: str) -> None:
         """See `Journal.set_mark`."""
@@ -326,21 +319,32 @@ class SqliteJournal:
 
     async def open_discrepancies(self, account_id: str) -> Sequence[Discrepancy]:
         """See `Journal.open_discrepancies`."""
-        rows = await self._read(queries.OPEN_DISCREPANCIES, {"account_id": account_id})
-        return [
-            Discrepancy(
-                discrepancy_id=discrepancy_id,
-                account_id=AccountId(account),
-                kind=kind,
-                subject=subject,
-                symbol=symbol,
-                expected=expected,
-                observed=observed,
-                evidence=evidence,
-                opened_time=EPOCH + timedelta(microseconds=opened_us),
-            )
-            for discrepancy_id, account, kind, subject, symbol, expected, observed, evidence, opened_us, _ in rows
-        ]
+        rows = await self._read(differing.OPEN, {"account_id": account_id})
+        return [differing.record_of(row) for row in rows]
+
+    async def accepted_discrepancies(self, account_id: str) -> Sequence[Discrepancy]:
+        """See `Journal.accepted_discrepancies`."""
+        rows = await self._read(differing.ACCEPTED, {"account_id": account_id})
+        return [differing.record_of(row) for row in rows]
+
+    async def discrepancy(self, discrepancy_id: str) -> Discrepancy | None:
+        """See `Journal.discrepancy`."""
+        rows = await self._read(differing.ONE, {"discrepancy_id": discrepancy_id})
+        return differing.record_of(rows[0]) if rows else None
+
+    async def list_discrepancies(
+        self, where: DiscrepancyFilter, *, after_key: Key | None, limit: int
+    ) -> DiscrepancyPage:
+        """See `Journal.list_discrepancies`. Keys are (opened time in microseconds since 1970, discrepancy id)."""
+        head = self._head
+        rows = await self._read(*differing.page(where, after_key, limit + 1))
+        records = tuple([differing.record_of(row[1:]) for row in rows[:limit]])
+        return DiscrepancyPage(
+            records=records,
+            keys=tuple([differing.key_of(record) for record in records]),
+            has_more=len(rows) > limit,
+            sequence=rows[0][0] if rows else head,
+        )
 
     async def mark(self, name: str) -> str | None:
         """See `Journal.mark`."""

@@ -12,7 +12,7 @@ import msgspec
 from orderd.core.events import FillBusted, FillCorrected, Filled, Imported, Replaced, Resolved, Restated, Step
 from orderd.core.order import AssetClass, Fill, Order
 from orderd.core.values import FillId, canonical
-from orderd.ports import Append, RawPayload
+from orderd.ports import Append, Discrepancy, RawPayload
 from orderd.wire.messages import fill_bytes, partial_event_bytes, successive_order_bytes
 from orderd.wire.symbols import contract
 
@@ -52,6 +52,7 @@ class Prepared(msgspec.Struct, frozen=True):
     events: tuple[PreparedEvent, ...]
     links: tuple[Cells, ...]
     raw: tuple[Cells, ...]
+    discrepancies: tuple[Cells, ...] = ()
 
 
 def microseconds(time: datetime) -> int:
@@ -70,8 +71,18 @@ def expiry_of(order: Order) -> str:
 def prepare(append: Append) -> Prepared:
     """Encode everything an append says that does not depend on its place in the journal."""
     raw = tuple([_raw(payload) for payload in append.raw])
+    differing = tuple([_discrepancy(record) for record in append.discrepancies]) if append.discrepancies else ()
     if not append.steps:
-        return Prepared(order=None, is_new=False, cells=(), state=b"", events=(), links=(), raw=raw)
+        return Prepared(
+            order=None,
+            is_new=False,
+            cells=(),
+            state=b"",
+            events=(),
+            links=(),
+            raw=raw,
+            discrepancies=differing,
+        )
     first, last = append.steps[0], append.steps[-1]
     order = last.after
     is_new = first.before is None
@@ -83,6 +94,7 @@ def prepare(append: Append) -> Prepared:
         events=_events(append.steps, order),
         links=tuple(_links(append.steps)) if order.links else (),
         raw=raw,
+        discrepancies=differing,
     )
 
 
@@ -190,4 +202,27 @@ def _raw(payload: RawPayload) -> Cells:
         1 if payload.is_quarantined else 0,
         microseconds(payload.recorded_time),
         payload.body,
+    )
+
+
+def _discrepancy(record: Discrepancy) -> Cells:
+    """The record's cells, in the order of its table's columns."""
+    return (
+        record.discrepancy_id,
+        record.account_id,
+        record.kind.value,
+        record.subject,
+        record.order_id,
+        record.broker_order_id,
+        record.symbol,
+        record.expected,
+        record.observed,
+        record.evidence,
+        record.source.value if record.source else "",
+        microseconds(record.opened_time),
+        record.after_sequence,
+        None if record.resolved_time is None else microseconds(record.resolved_time),
+        record.resolved_by.value if record.resolved_by else "",
+        record.resolution,
+        record.operator_name,
     )

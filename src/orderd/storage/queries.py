@@ -33,7 +33,7 @@ from sqlalchemy.sql.operators import custom_op
 from orderd.core.order import OPEN, OrderState
 from orderd.ports import FillFilter, OrderFilter
 from orderd.storage.prepare import Cell, microseconds
-from orderd.storage.schema import discrepancies, fills, journal_meta, marks, order_events, orders, raw_payloads
+from orderd.storage.schema import fills, journal_meta, marks, order_events, orders, raw_payloads
 
 MAX_BRANCHES: Final = 64
 """More values than this of one filter do not drive: they are checked on the way instead."""
@@ -55,7 +55,7 @@ PARTITIONS: Final = frozenset({"symbol", "underlying", "strategy"})
 
 _DIALECT = sqlite.dialect(paramstyle="qmark")
 _EMPTY = literal_column("''", Text)
-_HEAD = select(journal_meta.c.head_sequence).scalar_subquery()
+HEAD = select(journal_meta.c.head_sequence).scalar_subquery()
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -230,7 +230,7 @@ def _orders_text(shape: Shape) -> Query:
     branches = [_first(newest.where(*_branch(orders.c, shape.driving, number))) for number in range(shape.branches)]
     page = _merged(branches, ("created_us", "order_id"), newest_first=True)
     return compiled(
-        select(_HEAD, orders.c.created_us, orders.c.order_id, orders.c.body)
+        select(HEAD, orders.c.created_us, orders.c.order_id, orders.c.body)
         .join_from(page, orders, orders.c.order_number == page.c.order_number)
         .order_by(page.c.created_us.desc(), page.c.order_id.desc())
     )
@@ -245,7 +245,7 @@ def _fills_text(shape: Shape) -> Query:
     place: ColumnElement[Any] = fills.c.fill_number
     if not shape.driving:
         place = _not_walked(place) if "by_time" in shape.ranges else place
-        rows = select(_HEAD, fills.c.fill_number, fills.c.body).where(*checked).order_by(place)
+        rows = select(HEAD, fills.c.fill_number, fills.c.body).where(*checked).order_by(place)
         return compiled(_first(rows))
     branches = [
         _first(select(fills.c.fill_number).where(*_branch(fills.c, shape.driving, number), *checked).order_by(place))
@@ -253,7 +253,7 @@ def _fills_text(shape: Shape) -> Query:
     ]
     page = _merged(branches, ("fill_number",), newest_first=False)
     return compiled(
-        select(_HEAD, fills.c.fill_number, fills.c.body)
+        select(HEAD, fills.c.fill_number, fills.c.body)
         .join_from(page, fills, fills.c.fill_number == page.c.fill_number)
         .order_by(page.c.fill_number)
     )
@@ -290,7 +290,7 @@ def _first(statement: Any) -> Any:  # noqa: ANN401 - any select gives the same s
 
 ORDER_EVENTS: Final = compiled(
     _first(
-        select(_HEAD, order_events.c.version, order_events.c.body)
+        select(HEAD, order_events.c.version, order_events.c.body)
         .where(order_events.c.order_id == _given("order_id", Text), order_events.c.version > _given("after", Integer))
         .order_by(order_events.c.version)
     )
@@ -349,9 +349,4 @@ LATEST_RAW: Final = compiled(
 )
 """The newest payload about any of these broker orders."""
 
-OPEN_DISCREPANCIES: Final = compiled(
-    select(discrepancies)
-    .where(discrepancies.c.account_id == _given("account_id", Text), discrepancies.c.resolved_us.is_(None))
-    .order_by(discrepancies.c.opened_us, discrepancies.c.discrepancy_id)
-)
 MARK: Final = compiled(select(marks.c.value).where(marks.c.name == _given("name", Text)))

@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest migration; a test holds it to the scripts in migrations/versions."""
 
 metadata = MetaData()
@@ -167,13 +167,22 @@ discrepancies = Table(
     Column("account_id", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("subject", Text, nullable=False),
+    Column("order_id", Text, nullable=False),
+    Column("broker_order_id", Text, nullable=False),
     Column("symbol", Text, nullable=False),
     Column("expected", Text, nullable=False),
     Column("observed", Text, nullable=False),
     Column("evidence", Text, nullable=False),
+    Column("source", Text, nullable=False),
     Column("opened_us", Integer, nullable=False),
+    Column("after_sequence", Integer, nullable=False),
     Column("resolved_us", Integer),
+    Column("resolved_by", Text, nullable=False),
+    Column("resolution", Text, nullable=False),
+    Column("operator_name", Text, nullable=False),
 )
+"""`subject` is the order id, or the account id for what is about all of it: one open record of a kind about each."""
+Index("discrepancies_by_time", discrepancies.c.opened_us, discrepancies.c.discrepancy_id)
 Index(
     "discrepancies_open",
     discrepancies.c.account_id,

@@ -128,12 +128,24 @@ def _link_upsert() -> ManyRows:
     )
 
 
+def _discrepancy_upsert() -> ManyRows:
+    """A record is opened once and closed once: what is closed never changes."""
+    names = [c.name for c in discrepancies.columns]
+    statement = upsert(discrepancies)
+    changed = {name: statement.excluded[name] for name in ("resolved_us", "resolved_by", "resolution", "operator_name")}
+    closing = statement.on_conflict_do_update(
+        index_elements=["discrepancy_id"], set_=changed, where=discrepancies.c.resolved_us.is_(None)
+    )
+    return ManyRows(sql(closing, *names, columns=names), len(names))
+
+
 INSERT_ORDERS = _inserting(orders, leaving_out=["order_number"])
 UPDATE_ORDERS = _order_update()
 INSERT_EVENTS = _inserting(order_events)
 UPSERT_FILLS = _fill_upsert()
 UPSERT_LINKS = _link_upsert()
 INSERT_RAW = _inserting(raw_payloads, leaving_out=["payload_number"])
+UPSERT_DISCREPANCIES = _discrepancy_upsert()
 
 MOVE_HEAD = sql(
     update(journal_meta).values(head_sequence=bindparam("head"), head_hash=bindparam("hash")), "head", "hash"
@@ -202,24 +214,6 @@ CHAIN_PAGE = sql(
     "limit",
 )
 
-_DISCREPANCY = [c.name for c in discrepancies.columns]
-OPEN_DISCREPANCY = sql(upsert(discrepancies).on_conflict_do_nothing(), *_DISCREPANCY, columns=_DISCREPANCY)
-CLOSE_DISCREPANCY = sql(
-    update(discrepancies)
-    .values(resolved_us=bindparam("resolved"), observed=bindparam("observed_now"), evidence=bindparam("evidence_now"))
-    .where(
-        discrepancies.c.account_id == bindparam("account"),
-        discrepancies.c.kind == bindparam("kind_is"),
-        discrepancies.c.subject == bindparam("subject_is"),
-        discrepancies.c.resolved_us.is_(None),
-    ),
-    "observed_now",
-    "evidence_now",
-    "resolved",
-    "account",
-    "kind_is",
-    "subject_is",
-)
 IS_MARKED = sql(select(marks.c.value).where(marks.c.name == bindparam("name")), "name")
 _mark = upsert(marks)
 SET_MARK = sql(

@@ -30,7 +30,7 @@ class AppendCall(msgspec.Struct, frozen=True):
 
 
 class Statement(msgspec.Struct, frozen=True):
-    """A single small write beside the orders (a mark, a discrepancy); answers whether a row changed."""
+    """A single small write beside the orders (a mark); answers whether a row changed."""
 
     text: str
     cells: Cells
@@ -62,6 +62,7 @@ class _Rows:
         self.fills: list[Cells] = []
         self.links: list[Cells] = []
         self.raw: list[Cells] = []
+        self.discrepancies: list[Cells] = []
         self.entries: list[Entry] = []
         self.changes: list[Changed] = []
 
@@ -78,6 +79,8 @@ class _Rows:
             statements.UPSERT_LINKS.run(connection, self.links)
         if self.raw:
             statements.INSERT_RAW.run(connection, self.raw)
+        if self.discrepancies:
+            statements.UPSERT_DISCREPANCIES.run(connection, self.discrepancies)
 
 
 class Writer:
@@ -166,6 +169,7 @@ class Writer:
                 recorded: list[Recorded] = []
                 for prepared in call.appends:
                     rows.raw += prepared.raw
+                    rows.discrepancies += prepared.discrepancies
                     if prepared.order is not None:
                         recorded.append(self._record(prepared, prepared.order, rows))
                 return tuple(recorded)

@@ -7,6 +7,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
+from orderd.core.discrepancies import DiscrepancyKind
+from orderd.core.facts import Verdicts
 from orderd.core.order import AssetClass, OrderIntent, OrderRole, OrderState, Side, TimeInForce
 from orderd.core.values import Value
 from orderd.wire.enums import WaitFor
@@ -177,3 +179,46 @@ class ResumeAsk(Value, frozen=True, kw_only=True):
 
     account_id: str
     reason: str
+
+
+class DiscrepancyQuery(Value, frozen=True, kw_only=True):
+    """Which discrepancies; both ends of the range of opening times are left out."""
+
+    account_ids: tuple[str, ...] = ()
+    kinds: tuple[DiscrepancyKind, ...] = ()
+    symbols: tuple[str, ...] = ()
+    order_ids: tuple[str, ...] = ()
+    open_only: bool = False
+    opened_after: datetime | None = None
+    opened_before: datetime | None = None
+
+
+class DiscrepanciesAsk(Value, frozen=True, kw_only=True):
+    """A page of discrepancies."""
+
+    where: DiscrepancyQuery
+    page_size: int
+
+
+class SettleAsk(Value, frozen=True, kw_only=True):
+    """A discrepancy to close, why, and who says so."""
+
+    discrepancy_id: str
+    reason: str
+    operator_name: str
+
+
+class ResolveOrderAsk(Value, frozen=True, kw_only=True):
+    """An operator's word about one order. What does not belong to its verdict is empty."""
+
+    order: OrderName
+    verdict: Verdicts
+    broker_order_id: str
+    state: OrderState | None
+    filled_quantity: Decimal | None
+    average_price: Decimal | None
+    execution_id: str
+    expected_version: int
+    reason: str
+    evidence: str
+    operator_name: str

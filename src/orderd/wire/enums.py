@@ -8,9 +8,12 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
+from oms.v1 import broker_service_pb2 as broker_pb
 from oms.v1 import order_pb2 as pb
 from oms.v1 import order_service_pb2 as service_pb
+from orderd.core.discrepancies import DiscrepancyKind, Effect
 from orderd.core.events import EventType
+from orderd.core.facts import Verdicts
 from orderd.core.order import (
     AssetClass,
     EventSource,
@@ -58,6 +61,9 @@ MODE: Final = Words(Mode, pb.Mode.Value, "MODE_")
 FILL_STATUS: Final = Words(FillStatus, pb.FillStatus.Value, "FILL_STATUS_")
 SOURCE: Final = Words(EventSource, pb.EventSource.Value, "EVENT_SOURCE_")
 EVENT_TYPE: Final = Words(EventType, pb.OrderEventType.Value, "ORDER_EVENT_TYPE_")
+DISCREPANCY_KIND: Final = Words(DiscrepancyKind, broker_pb.DiscrepancyKind.Value, "DISCREPANCY_KIND_")
+DISCREPANCY_EFFECT: Final = Words(Effect, broker_pb.DiscrepancyEffect.Value, "DISCREPANCY_EFFECT_")
+RESOLUTION: Final = Words(Verdicts, broker_pb.OrderResolution.Value, "ORDER_RESOLUTION_")
 WAIT: Final = Words(WaitFor, service_pb.SubmitWait.Value, "SUBMIT_WAIT_")
 
 ORIGIN: Final[Mapping[str, pb.EventSource.ValueType]] = {

@@ -24,6 +24,7 @@ Listing = (
     | service_pb.ListFillsRequest
     | service_pb.ListOrderEventsRequest
     | broker_pb.ListBrokerOrdersRequest
+    | broker_pb.ListDiscrepanciesRequest
 )
 Key = tuple[int | str, ...]
 

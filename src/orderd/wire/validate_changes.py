@@ -89,7 +89,10 @@ def resume_ask(request: broker_pb.ResumeAccountRequest) -> ResumeAsk | Invalid:
     return fields.invalid() if fields.violations else ask
 
 
-def order_name(request: service_pb.CancelOrderRequest | service_pb.ReplaceOrderRequest, fields: Fields) -> OrderName:
+Named = service_pb.CancelOrderRequest | service_pb.ReplaceOrderRequest | broker_pb.ResolveOrderRequest
+
+
+def order_name(request: Named, fields: Fields) -> OrderName:
     """The order a change is about: exactly one of our id and the key."""
     if request.order_id and request.client_order_id:
         fields.refuse("client_order_id", "must be empty when order_id is given: exactly one of the two")

@@ -126,6 +126,8 @@ class _DiscrepancyKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Discr
     """An order that we had ended is, or was, alive at the broker."""
     DISCREPANCY_KIND_ENDED_BUT_LIVE: _DiscrepancyKind.ValueType  # 18
     """The broker had ended the order, and shows it open again."""
+    DISCREPANCY_KIND_OUTCOME_UNPROVEN: _DiscrepancyKind.ValueType  # 19
+    """The broker shows an order that may be this one, whose outcome is not known, and nothing there carries a client id."""
 
 class DiscrepancyKind(_DiscrepancyKind, metaclass=_DiscrepancyKindEnumTypeWrapper):
     """DiscrepancyKind says what differs."""
@@ -168,6 +170,8 @@ DISCREPANCY_KIND_REVIVED: DiscrepancyKind.ValueType  # 17
 """An order that we had ended is, or was, alive at the broker."""
 DISCREPANCY_KIND_ENDED_BUT_LIVE: DiscrepancyKind.ValueType  # 18
 """The broker had ended the order, and shows it open again."""
+DISCREPANCY_KIND_OUTCOME_UNPROVEN: DiscrepancyKind.ValueType  # 19
+"""The broker shows an order that may be this one, whose outcome is not known, and nothing there carries a client id."""
 Global___DiscrepancyKind: _TypeAlias = DiscrepancyKind  # noqa: Y015
 
 class _DiscrepancyEffect:
@@ -610,7 +614,7 @@ class Discrepancy(_message.Message):
     source: _order_pb2.EventSource.ValueType
     """Whose word brought it up."""
     after_sequence: _builtins.int
-    """The journal's head just before it: the order's event that came with it, if any, is the next one of that order."""
+    """The journal's head when it was found: the order's event that came with it, if any, follows it."""
     resolved_by: _order_pb2.EventSource.ValueType
     """Who closed it: RECONCILER by comparing again, OPERATOR by ResolveDiscrepancy, ResolveOrder or ResumeAccount, or the
     source of the fact that settled it.
