@@ -3,9 +3,10 @@
 import grpc
 import pytest
 
+from oms.v1 import account_service_pb2 as accounts_pb
 from oms.v1 import broker_service_pb2 as broker_pb
 from tests.cli.conftest import Run
-from tests.client.fake import Fake, Refusal, order
+from tests.client.fake import Fake, Refusal, account, order
 
 
 def test_what_differs_is_listed_and_settled_by_a_named_person(run: Run, fake: Fake) -> None:
@@ -27,6 +28,7 @@ def test_what_differs_is_listed_and_settled_by_a_named_person(run: Run, fake: Fa
 
 def test_an_order_is_settled_by_a_named_person(run: Run, fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
     fake.answer("ResolveOrder", broker_pb.ResolveOrderResponse(order=order()))
+    fake.answer("ListAccounts", accounts_pb.ListAccountsResponse(accounts=[account()]))
     monkeypatch.setenv("LOGNAME", "bob")
     ended = ["--status", "filled", "--filled-quantity", "10", "--average-fill-price", "99.5"]
     words = ["--reason", "they filled it", "--evidence", "statement", "--expected-version", "3"]
