@@ -18,6 +18,7 @@ import grpc
 import orjson
 import uvloop
 
+from orderd.server.bounds import Bounds
 from orderd.server.server import options
 
 TICK_S = 0.02
@@ -81,7 +82,7 @@ _HANDLERS: dict[str, Callable[[int], Any]] = {"Unary": _unary, "Stream": _stream
 
 async def serve() -> None:
     """Serve until SIGTERM."""
-    server = grpc.aio.server(options=options())
+    server = grpc.aio.server(options=options(Bounds()))
     server.add_generic_rpc_handlers((Echo(),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

@@ -1,6 +1,7 @@
 """Real processes: one that ends with its test, says in one JSON line that it is ready, and can be shot."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -62,7 +63,8 @@ class Process:
                 *self._command, stdout=asyncio.subprocess.PIPE, stderr=stderr, env=environment
             )
         seen = Path(f"/proc/{self.pid}")
-        with self._kept.with_suffix(".proc").open("ab") as file:
+        with self._kept.with_suffix(".proc").open("ab") as file, contextlib.suppress(FileNotFoundError):
+            # Not there: it has ended already.
             file.writelines((seen / name).read_bytes() + b"\n" for name in ("cmdline", "environ"))
 
     async def ready(self) -> Mapping[str, Any]:

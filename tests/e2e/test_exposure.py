@@ -211,10 +211,11 @@ async def test_a_log_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None
 
 
 async def test_a_key_on_a_command_line_is_seen(tmp_path: Path) -> None:
-    process = processes.Process(("-c", 'print(\'{"event": "ready"}\')', SECRET), tmp_path / "x" / "planted.log")
+    program = 'import time; print(\'{"event": "ready"}\', flush=True); time.sleep(600)'
+    process = processes.Process(("-c", program, SECRET), tmp_path / "x" / "planted.log")
     process.log.parent.mkdir()
     await process.start()
-    await process.ended(20)
+    await process.kill()
     assert shown_below(tmp_path) == ["x/planted.proc: secret key"]
     for path in process.log.parent.iterdir():
         path.unlink()
