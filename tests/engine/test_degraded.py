@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
+from orderd.core.discrepancies import DiscrepancyKind
 from orderd.core.values import AccountId
 from orderd.engine.api import CancelAllAsk, OrderRef, Wait
 from orderd.engine.errors import EngineError
-from orderd.ports import Discrepancy
+from orderd.ports import Append, Discrepancy
 from orderd.system import run_virtual
 from orderd.venue.faults import Fault, FaultKind
 from tests.engine.world import ACCOUNT, World
@@ -45,15 +46,13 @@ async def halted(world: World) -> None:
     record = Discrepancy(
         discrepancy_id="d-1",
         account_id=AccountId(ACCOUNT),
-        kind="MASS_DISAPPEARANCE",
+        kind=DiscrepancyKind.MASS_DISAPPEARANCE,
         subject=ACCOUNT,
-        symbol="",
         expected="40 open orders",
         observed="40 of them unknown to the broker",
-        evidence="",
         opened_time=world.clock.now(),
     )
-    await world.alive.journal.put_discrepancy(record)
+    await world.alive.journal.append([Append(steps=(), discrepancies=(record,))])
     await world.restart()
 
 
