@@ -4,7 +4,8 @@ import msgspec
 import pytest
 
 from orderd.core.facts import View
-from orderd.core.imports import external_order
+from orderd.core.imports import external_order, lost_key
+from orderd.core.keys import leg_key, replace_key
 from orderd.core.lifecycle import imported
 from orderd.core.order import (
     AssetClass,
@@ -13,13 +14,14 @@ from orderd.core.order import (
     Mode,
     Order,
     OrderClass,
+    OrderRole,
     OrderState,
     OrderType,
     Phase,
     PositionIntent,
     Side,
 )
-from orderd.core.values import AccountId, BrokerOrderId, OrderId
+from orderd.core.values import AccountId, BrokerOrderId, ClientOrderId, OrderId
 from tests.core.builders import AT, after, created, dec, executed, report, seen, terms, when
 
 S = OrderState
@@ -142,3 +144,64 @@ def test_a_multileg_order_and_its_legs() -> None:
     )
     leg = imported_as(legs[0], parent=parent, leg_number=1)
     assert (leg.parent_order_id, leg.leg_number, parent.leg_order_ids) == ("x-1", 1, ("x-2", "x-3"))
+
+
+# ----------------------------------------------------------------------------------- ours, whose record was lost
+
+OURS = ClientOrderId("ours-1")
+
+
+def test_an_order_whose_record_was_lost_is_ours_under_its_key() -> None:
+    order = imported_as(found(client_order_id=OURS), key=OURS)
+    assert (order.is_external, order.is_taken_up, order.broker_client_reference) == (False, True, "")
+    assert order.intent.client_order_id == OURS
+    step = imported(msgspec.structs.replace(order, version=0), source=EventSource.RECONCILER)
+    assert step.event.reason is not None
+    assert (step.event.reason.code, step.event.reason.origin) == ("TAKEN_UP", EventSource.RECONCILER)
+    assert imported(imported_as(found()), source=EventSource.IMPORT).event.reason is None
+
+
+@pytest.mark.parametrize(
+    ("client_order_id", "is_key"),
+    [
+        ("ours-1", True),
+        ("a" * 128, True),
+        ("d-rnbmk3y2q3aqjotdm54pe2jskq", True),
+        ("r-mine", True),
+        ("", False),
+        ("a" * 129, False),
+        ("with space", False),
+        ("sälf", False),
+        ("line\n", False),
+        (replace_key(OrderId("o-1"), 1), False),
+    ],
+)
+def test_which_ids_can_have_been_keys(client_order_id: str, is_key: bool) -> None:
+    key = lost_key(found(client_order_id=client_order_id), None, 0, AccountId("paper"))
+    assert key == (client_order_id if is_key else None)
+
+
+@pytest.mark.parametrize(
+    ("order_class", "type_", "role"),
+    [
+        ("bracket", OrderType.LIMIT, OrderRole.TAKE_PROFIT),
+        ("bracket", OrderType.STOP, OrderRole.STOP_LOSS),
+        ("oto", OrderType.STOP_LIMIT, OrderRole.STOP_LOSS),
+        ("mleg", OrderType.LIMIT, None),
+        ("bracket", None, None),
+    ],
+)
+def test_its_legs_are_named_and_known_by_what_they_are_for(
+    order_class: str, type_: OrderType | None, role: OrderRole | None
+) -> None:
+    parent = imported_as(found(client_order_id=OURS, order_class=order_class), key=OURS)
+    leg = found(client_order_id="broker's own", terms=None if type_ is None else terms(type=type_))
+    key = lost_key(leg, parent, 2, AccountId("paper"))
+    assert key == leg_key(OURS, AccountId("paper"), 2)
+    order = imported_as(leg, parent=parent, leg_number=2, key=key)
+    assert (order.intent.client_order_id, order.intent.role, order.is_taken_up) == (key, role, True)
+
+
+def test_a_leg_of_somebody_elses_order_is_theirs() -> None:
+    parent = imported_as(found(order_class="bracket"))
+    assert lost_key(found(client_order_id="fine"), parent, 1, AccountId("paper")) is None

@@ -139,3 +139,21 @@ def test_keys_are_the_same_in_every_process_for_ever() -> None:
 )
 def test_the_same_key_with_other_content_is_told_by_name(other: dict[str, object], names: tuple[str, ...]) -> None:
     assert differences(intent(), changed(**other)) == names
+
+
+@pytest.mark.parametrize(
+    ("known", "asked", "names"),
+    [
+        ({}, {"decision_id": "d"}, ()),
+        ({}, {"terms": terms(type=OrderType.STOP_LIMIT, stop_price=dec("19"))}, ()),
+        ({}, {"symbol": "MSFT", "side": Side.SELL}, ("symbol", "side")),
+        ({}, {"terms": terms(quantity=dec("11"))}, ("quantity",)),
+        ({}, {"terms": terms(quantity=None, notional=dec("10"))}, ("quantity",)),
+        ({"terms": terms(quantity=None, notional=dec("10"))}, {}, ("notional",)),
+        ({"symbol": "", "side": None}, {}, ()),
+    ],
+)
+def test_an_order_known_from_its_broker_alone_is_compared_by_what_the_broker_tells(
+    known: dict[str, object], asked: dict[str, object], names: tuple[str, ...]
+) -> None:
+    assert differences(changed(**known), changed(**asked), is_taken_up=True) == names

@@ -8,6 +8,7 @@ import base64
 import hashlib
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Final
 
 from orderd.core.order import OrderIntent
 from orderd.core.values import AccountId, ClientOrderId, OrderId, canonical
@@ -57,10 +58,15 @@ def replace_key(order_id: OrderId, number: int) -> ClientOrderId:
     return _key("r", order_id, str(number))
 
 
-def differences(a: OrderIntent, b: OrderIntent) -> tuple[str, ...]:
+TOLD: Final = frozenset({"symbol", "side", "quantity", "notional"})
+"""What every broker tells of an order in the words it was submitted with."""
+
+
+def differences(a: OrderIntent, b: OrderIntent, *, is_taken_up: bool = False) -> tuple[str, ...]:
     """Names of the fields in which two orders with the same key differ; empty means the same content.
 
-    Trace id, tags and waiting are not content. Decimals compare by value.
+    Trace id, tags and waiting are not content. Decimals compare by value. `is_taken_up`: what `a` was asked to be is
+    lost; it is compared, as at an adoption, by what its broker tells of it.
     """
     pairs = {
         "account_id": (a.account_id, b.account_id),
@@ -82,4 +88,6 @@ def differences(a: OrderIntent, b: OrderIntent) -> tuple[str, ...]:
         "position_intent": (a.position_intent, b.position_intent),
         "decision_id": (a.decision_id, b.decision_id),
     }
+    if is_taken_up:
+        pairs = {name: pair for name, pair in pairs.items() if name in TOLD and pair[0]}
     return tuple(name for name, (ours, theirs) in pairs.items() if ours != theirs)

@@ -61,9 +61,13 @@ def create(order: Order, *, source: EventSource) -> Step:
     return Step(event=event, before=None, after=evolve(order, event))
 
 
+_TAKEN_UP = "submitted through orderd; its record was lost when the journal was restored from a backup"
+
+
 def imported(order: Order, *, source: EventSource) -> Step:
     """The first step of an order found at the broker: written down as the broker describes it, fills still to come."""
-    event = Imported(at=order.updated_time, source=source, to_state=order.state)
+    reason = Reason(code="TAKEN_UP", message=_TAKEN_UP, origin=source) if order.is_taken_up else None
+    event = Imported(at=order.updated_time, source=source, to_state=order.state, reason=reason)
     return Step(event=event, before=None, after=evolve(order, event))
 
 

@@ -349,6 +349,8 @@ class Order(Value, frozen=True, kw_only=True):
     expires_time: datetime | None = None
     is_external: bool = False
     broker_client_reference: str = ""
+    is_taken_up: bool = False
+    """Ours, but its record was lost with a journal that was restored: known only as its broker describes it."""
     parent_order_id: OrderId | None = None
     leg_number: int = 0
     leg_order_ids: tuple[OrderId, ...] = ()

@@ -103,6 +103,8 @@ class Account:
     reconciled_time: datetime | None = None
     reconciled_ns: int | None = None
     number: str = ""
+    lost_since: datetime | None = None
+    """The journal was restored from a backup, and what was traded since this time is not all taken up yet."""
     blocked_symbols: set[str] = field(default_factory=set)
     reconcile_wanted: asyncio.Event = field(default_factory=asyncio.Event)
     recovered: asyncio.Event = field(default_factory=asyncio.Event)

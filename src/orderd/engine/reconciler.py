@@ -18,6 +18,7 @@ from orderd.core.order import EventSource, Order, OrderState
 from orderd.core.reconcile import MASS, Plan, plan
 from orderd.core.values import BrokerOrderId, OrderId, Value
 from orderd.core.verdicts import Apply
+from orderd.engine import restored
 from orderd.engine.account import ENGINE, RECONCILER, Account
 from orderd.engine.api import ReconcileProgress, ReconcileStage
 from orderd.engine.comparing import AT_MOST, Comparer
@@ -72,6 +73,7 @@ class Reconciler:
         self._booked = 0
         self._changed: set[OrderId] = set()
         """Fills and orders that the run under way has booked and changed."""
+        self._began_ns = account.clock.monotonic_ns()
 
     async def run(self) -> None:
         """Reconcile until the process ends. The first full run opens the account for submits."""
@@ -85,6 +87,8 @@ class Reconciler:
             pause_s = self._account.policy.reconcile_interval_s
             if self._accepts_absence:
                 pause_s = GRACE_S
+            elif self._account.lost_since is not None:
+                pause_s = min(pause_s, self._account.policy.settle_s)
             if not done:
                 pause_s = min(RETRY_S[min(failures, len(RETRY_S)) - 1], pause_s)
             await self._pause(pause_s)
@@ -127,7 +131,9 @@ class Reconciler:
             await account.journal.set_mark(self._mark, seen.asked_time.isoformat())
             account.reconciled_time = account.clock.now()
             account.reconciled_ns = account.clock.monotonic_ns()
-            if not account.is_recovered:
+            if account.lost_since is not None and seen.asked_ns - self._began_ns >= account.policy.settle_s * 1e9:
+                await restored.done(account)
+            if not account.is_recovered and account.lost_since is None:
                 await self._recover()
             yield msgspec.structs.replace(
                 counted,
@@ -179,6 +185,9 @@ class Reconciler:
     async def _since(self) -> datetime:
         """Orders closed since the last full reconciliation, and ten minutes more."""
         mark = await self._account.journal.mark(self._mark)
+        lost_since = self._account.lost_since
+        if lost_since is not None:
+            return min(lost_since, datetime.fromisoformat(mark) if mark else lost_since) - FIRST_REACH
         if mark is not None:
             return datetime.fromisoformat(mark) - OVERLAP
         oldest = min((order.created_time for order in self._local()), default=self._account.clock.now())

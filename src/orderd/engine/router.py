@@ -22,11 +22,11 @@ from orderd.core.facts import (
     Reported,
     View,
 )
-from orderd.core.imports import external_order
+from orderd.core.imports import external_order, lost_key
 from orderd.core.lifecycle import imported
 from orderd.core.matching import leg_of
 from orderd.core.order import EventSource, Order, OrderClass, OrderState
-from orderd.core.values import BrokerOrderId, ExecutionId, OrderId
+from orderd.core.values import BrokerOrderId, ClientOrderId, ExecutionId, OrderId
 from orderd.engine.account import STREAM, Account
 from orderd.engine.lookup import look_up
 from orderd.ports import Append, BrokerReport, CannotTell, Found, KeyTakenError, Lookup, RawPayload, ReportKind
@@ -317,6 +317,7 @@ class Router:
         account = self._account
         order = external_order(
             view,
+            key=self._lost_key(view, parent, leg_number),
             order_id=OrderId(account.ids.new()),
             account_id=account.account_id,
             broker=account.broker.name,
@@ -332,3 +333,12 @@ class Router:
             return self.match(view)
         account.blotter.apply(recorded[0].order)
         return recorded[0].order.order_id
+
+    def _lost_key(self, view: View, parent: Order | None, leg_number: int) -> ClientOrderId | None:
+        """The key of an order of ours whose record was lost with the journal; None for everybody else's."""
+        account = self._account
+        if account.lost_since is None:
+            return None
+        key = lost_key(view, parent, leg_number, account.account_id)
+        is_free = key is not None and account.blotter.by_key(account.account_id, key) is None
+        return key if is_free else None

@@ -112,11 +112,13 @@ class Submitter:
         order = self._account.blotter.get(order_id)
         if order is None:
             raise LookupError(f"order {order_id} has a key and no row")
-        self._same_content(order.intent, intent, order_id)
+        self._same_content(order.intent, intent, order_id, is_taken_up=order.is_taken_up)
         return order
 
-    def _same_content(self, ours: OrderIntent, theirs: OrderIntent, order_id: str) -> None:
-        differing = keys.differences(ours, theirs)
+    def _same_content(
+        self, ours: OrderIntent, theirs: OrderIntent, order_id: str, *, is_taken_up: bool = False
+    ) -> None:
+        differing = keys.differences(ours, theirs, is_taken_up=is_taken_up)
         if not differing:
             return
         raise EngineError(

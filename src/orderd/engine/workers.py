@@ -9,6 +9,7 @@ import structlog
 from orderd.core.facts import View
 from orderd.core.order import ENDED, Order, OrderState, Phase
 from orderd.core.verdicts import Verdict
+from orderd.engine import restored
 from orderd.engine.account import Account
 from orderd.engine.api import PairedOrder
 from orderd.engine.cancels import Canceller
@@ -77,6 +78,7 @@ class Workers:
         """Take up what the last process left, then listen and reconcile. Returns at once."""
         account = self.account
         await self.discrepancies.load()
+        await restored.load(account)
         await self.reconciler.mark_lost()
         self._running = [
             account.tasks.hold(self.listener.run(), f"listener:{account.account_id}"),

@@ -13,7 +13,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +25,8 @@ from orderd.storage.doctor import RESTORE, Check, Verdict, examine, holder
 from orderd.storage.errors import JournalFileError, OpenError
 from orderd.storage.lock import DatabaseLock
 from orderd.storage.migrate import revision
+from orderd.storage.prepare import EPOCH
+from orderd.wire.messages import recorded_time
 
 BACKUP_MARK: Final = "backup"
 RESTORED_MARK: Final = "restored"
@@ -77,7 +79,8 @@ def restore(backup: Path, journal: Path, *, journal_id: str, now: datetime, told
                 old_id, head = _meta(copy, connection)
                 connection.execute("UPDATE journal_meta SET journal_id = ?", (journal_id,))
                 connection.execute("DELETE FROM marks WHERE name = ?", (BACKUP_MARK,))
-                _mark(connection, RESTORED_MARK, {"journal_id": old_id, "head": head, "time": now.isoformat()})
+                lost = {"since": _last_recorded(connection).isoformat(), "time": now.isoformat()}
+                _mark(connection, RESTORED_MARK, {"journal_id": old_id, "head": head, **lost})
                 _make_single(connection)
             _examined(copy, told)
     finally:
@@ -161,6 +164,13 @@ def _meta(path: Path, connection: sqlite3.Connection) -> tuple[str, int]:
     if row is None:
         raise JournalCopyError(f"{path}: the journal has not begun; there is nothing to copy")
     return row[0], row[1]
+
+
+def _last_recorded(connection: sqlite3.Connection) -> datetime:
+    """When the last event was recorded: what is not in this journal was sent after it."""
+    ((created_us,),) = connection.execute("SELECT created_us FROM journal_meta").fetchall()
+    last = connection.execute("SELECT body FROM order_events ORDER BY sequence DESC LIMIT 1").fetchone()
+    return EPOCH + timedelta(microseconds=created_us) if last is None else recorded_time(last[0])
 
 
 def _mark(connection: sqlite3.Connection, name: str, value: dict[str, str | int]) -> None:
