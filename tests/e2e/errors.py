@@ -18,6 +18,17 @@ def details(error: grpc.aio.AioRpcError) -> tuple[str, float]:
     return reason, retry_s
 
 
+def metadata_of(error: grpc.aio.AioRpcError) -> dict[str, str]:
+    """What the error says beside its reason."""
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin":
+            for packed in status_pb2.Status.FromString(bytes(value)).details:
+                info = error_details_pb2.ErrorInfo()
+                if packed.Unpack(info):
+                    return dict(info.metadata)
+    return {}
+
+
 def reason_of(error: grpc.aio.AioRpcError) -> str:
     """The ErrorReason, without its prefix."""
     return details(error)[0]

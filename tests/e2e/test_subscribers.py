@@ -8,16 +8,12 @@ from pathlib import Path
 import grpc
 import pytest
 
-from oms.v1 import order_pb2 as opb
 from oms.v1 import order_service_pb2 as pb
-from tests.e2e.harness import House, submit_request, trading
+from tests.e2e.harness import House, trading
+from tests.e2e.load import SIMULATED, ended, trade
 from tests.e2e.raw import event_bytes, journal_bytes
 from tests.e2e.tape import METHOD
 from tests.reach import Reached
-
-SYMBOLS = ("KO", "F", "OCGN")
-"""Cheap ones: the account's money must do."""
-SIMULATED = {"sim": {"broker": "simulated", "queue_limit": 100_000}}
 
 
 class Cut:
@@ -61,28 +57,6 @@ class Cut:
                 return
 
 
-async def trade(house: House, orders: int) -> None:
-    """Buys and resting orders, a hundred a call; every tenth is cancelled."""
-    for first in range(0, orders, 100):
-        requests = [_request(n) for n in range(first, first + 100)]
-        answer = await house.orders.BatchSubmitOrders(pb.BatchSubmitOrdersRequest(requests=requests))
-        ids = [result.response.order.order_id for result in answer.results]
-        await asyncio.gather(*(_cancel(house, order_id) for order_id in ids[5::10]))
-
-
-def _request(number: int) -> pb.SubmitOrderRequest:
-    resting = {"limit_price": "0.5"} if number % 10 == 5 else {}
-    return submit_request(client_order_id=f"s-{number}", symbol=SYMBOLS[number % len(SYMBOLS)], quantity="1", **resting)
-
-
-async def _cancel(house: House, order_id: str) -> None:
-    try:
-        await house.orders.CancelOrder(pb.CancelOrderRequest(order_id=order_id, wait=pb.SUBMIT_WAIT_JOURNAL))
-    except grpc.aio.AioRpcError as error:
-        if error.code() is not grpc.StatusCode.FAILED_PRECONDITION:
-            raise
-
-
 async def cut_off(directory: Path, *, orders: int, lives: Sequence[int]) -> None:
     """Trade while subscribers are cut off; each has heard what the journal keeps."""
     async with trading(directory, accounts=SIMULATED) as house:
@@ -100,16 +74,6 @@ async def cut_off(directory: Path, *, orders: int, lives: Sequence[int]) -> None
             assert subscriber.lives >= times
             assert subscriber.heard == kept
         assert (await house.account("sim")).open_discrepancy_count == 0
-
-
-async def ended(house: House, orders: int) -> None:
-    """Wait until every order has come to its end."""
-    ends = {opb.ORDER_STATUS_FILLED, opb.ORDER_STATUS_CANCELED, opb.ORDER_STATUS_REJECTED}
-
-    def is_over() -> bool:
-        return len(house.tape.orders) == orders and all(order.status in ends for order in house.tape.orders.values())
-
-    await house.tape.until(is_over, within_s=120)
 
 
 @pytest.mark.timeout(180)

@@ -1,12 +1,14 @@
 """Reading on from a position: what was let go below a reader is told, never skipped."""
 
+import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from orderd.engine.feed import JournalFeed
+from orderd.engine.feed import WAKE_SLICE, JournalFeed
 from orderd.engine.retention import Retention
 from orderd.ports import CompactedError, Entry
 from orderd.storage import InlineRunner, Runner, SqliteJournal, open_journal
@@ -90,3 +92,52 @@ def test_the_server_lets_go_by_itself_every_hour(tmp_path: Path) -> None:
         await journal.close()
 
     run_virtual(days)
+
+
+@pytest.mark.parametrize("waiting", [1, 32, 33, 1_000])
+def test_many_are_woken_a_few_at_a_time(tmp_path: Path, waiting: int) -> None:
+    """In slices of 32, over 0.2 ms for each: between two slices the loop is everybody else's."""
+
+    async def commit() -> None:
+        journal = await opened(tmp_path, 0, InlineRunner(lambda: 0.001))
+        feed = JournalFeed(journal)
+        loop = asyncio.get_running_loop()
+        woken: Counter[float] = Counter()
+
+        async def listen() -> None:
+            assert await feed.changed(0, 60)
+            woken[round(loop.time(), 6)] += 1
+
+        listeners = [asyncio.ensure_future(listen()) for _ in range(waiting)]
+        await asyncio.sleep(0)
+        await journal.append([new(order(), submitted())])
+        committed = round(loop.time(), 6)
+        await asyncio.gather(*listeners)
+        assert max(woken.values()) <= WAKE_SLICE
+        assert woken[committed] == min(waiting, WAKE_SLICE), "the first do not wait"
+        assert max(woken) - committed <= waiting * 0.0002
+        assert len(woken) == -(-waiting // WAKE_SLICE)
+        await journal.close()
+
+    run_virtual(commit)
+
+
+def test_one_that_asks_late_is_not_woken_but_answered(tmp_path: Path) -> None:
+    """Between the commit and its slice it is nobody's business that it had been waiting."""
+
+    async def commit() -> None:
+        journal = await opened(tmp_path, 0, InlineRunner(lambda: 0.001))
+        feed = JournalFeed(journal)
+        gone = [asyncio.ensure_future(feed.changed(0, 60)) for _ in range(100)]
+        await asyncio.sleep(0)
+        await journal.append([new(order(), submitted())])
+        for listener in gone[::2]:
+            listener.cancel()
+        heard = await asyncio.gather(*gone, return_exceptions=True)
+        assert heard[1::2] == [True] * 50
+        assert all(isinstance(each, asyncio.CancelledError) or each for each in heard[::2])
+        assert await feed.changed(0, 60)
+        assert not await feed.changed(2, 0.01)
+        await journal.close()
+
+    run_virtual(commit)

@@ -1,6 +1,7 @@
 """StreamOrderEvents: positions, resuming, snapshots, filters, heartbeats. `Reader` checks the chain of sequences."""
 
 import asyncio
+from collections.abc import Sequence
 
 import grpc
 import pytest
@@ -8,6 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from oms.v1 import order_pb2 as opb
 from oms.v1 import order_service_pb2 as pb
+from orderd.ports import Entry
 from tests.server.conftest import House, OpenHouse, Reader, order_request, said
 from tests.server.stand_in import filled
 
@@ -370,6 +372,47 @@ async def test_a_slow_readers_error_names_where_it_stood(serve: OpenHouse) -> No
         assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "STREAM_TOO_SLOW")
         assert 0 < int(error.metadata["last_sequence"]) < 1000
         assert error.retry_s is not None
+
+
+async def test_a_reader_that_stands_still_is_no_defect(
+    serve: OpenHouse, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its status waits behind what it does not read, and the call's task ends: nothing of that is worth a trace."""
+    monkeypatch.setattr("orderd.server.edge.ABORT_TIMEOUT_S", 0.1)
+    tags = {f"k{n}": "v" * 256 for n in range(32)}
+    async with serve(write_timeout_s=0.3) as house:
+        still = house.stream(after_sequence=0)
+        await still.next("started")
+        for _ in range(10):
+            await house.add(100, tags=tags)
+        await house.streams_left(0)
+        await asyncio.sleep(0.5)  # five times what its status may wait
+        assert [record for record in caplog.records if record.name.startswith("grpc")] == []
+        assert (await still.end()).reason == "STREAM_TOO_SLOW"
+
+
+async def test_what_is_read_ahead_of_a_reader_is_bounded_in_bytes(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page of five hundred large events is ten times what goes into one response."""
+    tags = {f"k{n}": "v" * 256 for n in range(32)}
+    for _ in range(10):
+        await house.add(100, tags=tags)
+    pages: list[int] = []
+    plain = house.engine.feed.read
+
+    async def read(after: int, limit: int) -> Sequence[Entry]:
+        entries = await plain(after, limit)
+        pages.append(sum(len(entry.data) for entry in entries))
+        return entries
+
+    monkeypatch.setattr(house.engine.feed, "read", read)
+    reader = house.stream(after_sequence=0)
+    await reader.until(1_000)
+    assert sequences(reader) == list(range(1, 1_001))
+    assert pages[0] > 4 * 1_048_576, "the first one does not know yet"
+    assert sum(pages[1:]) < 2.5 * sum(len(entry.data) for entry in await plain(0, 1_000))
+    assert max(pages[1:]) < 2.5 * 1_048_576
 
 
 async def test_a_subscriber_that_leaves_is_forgotten(house: House, caplog: pytest.LogCaptureFixture) -> None:

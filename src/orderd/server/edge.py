@@ -42,7 +42,8 @@ async def abort(context: Context, refusal: Refusal) -> NoReturn:
         async with asyncio.timeout(ABORT_TIMEOUT_S):
             await context.abort(refusal.code, refusal.message, trailers)
     except TimeoutError:
-        raise grpc.aio.AbortError("the reader takes no messages; its status waits in the transport") from None
+        # grpc.aio takes no AbortError but its own, and calls any other a defect. The status is on its way already.
+        raise asyncio.CancelledError("the reader takes no messages; its status waits in the transport") from None
 
 
 def sealed(path: str, serve: Behaviour[T]) -> Behaviour[T]:

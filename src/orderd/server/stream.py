@@ -91,12 +91,14 @@ class Subscription:
         """The `sequence` of the last response."""
         self._told_time = 0.0
         """When it was sent, by the loop's clock."""
+        self._page = MAX_EVENTS
+        """How many events are read at once: what is read and not sent yet is all that a subscriber costs."""
 
     async def run(self) -> None:
         """Open the stream and follow the journal for ever."""
         await self._start()
         while True:
-            entries = await self._feed.read(self._position, MAX_EVENTS)
+            entries = self._fitting(await self._feed.read(self._position, self._page))
             if entries:
                 await self._bring(entries)
             else:
@@ -130,6 +132,15 @@ class Subscription:
             await self._send(splice.snapshot_response_bytes(bodies[first:end]), sequence=0)
         self._position = page.sequence
         await self._send(splice.snapshot_end_response_bytes(page.sequence), sequence=page.sequence)
+
+    def _fitting(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """The first of them, as many as one response holds; the others are read again, and no more than fit."""
+        end = next((end for _, end in runs([entry.data for entry in entries])), 0)
+        if end < len(entries):
+            self._page = end
+            return entries[:end]
+        self._page = min(2 * self._page, MAX_EVENTS)
+        return entries
 
     async def _bring(self, entries: Sequence[Entry]) -> None:
         """Send what matches of the next events, and move on past all of them."""
