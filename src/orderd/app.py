@@ -140,7 +140,7 @@ async def serve(
         ends.fail(errors.exceptions[0])
     finally:
         watchdog.stop()
-        await _close(journal)
+        await _close(journal, ends)
     if refused is not None:
         raise CannotStartError("; ".join(str(error) for error in refused.exceptions))
     if ends.failure is not None:
@@ -167,12 +167,15 @@ async def _open(settings: Settings, clock: Clock, ids: Ids, ends: Halt) -> Sqlit
         raise CannotStartError(str(error)) from error
 
 
-async def _close(journal: SqliteJournal) -> None:
+async def _close(journal: SqliteJournal, ends: Halt) -> None:
+    """Close the journal. A disk that fails now loses nothing, and the operator must hear of it all the same."""
     try:
         async with asyncio.timeout(DRAIN_S):
             await journal.close()
-    except (TimeoutError, JournalError) as error:
+    except TimeoutError as error:
         log.warning("journal_close_failed", reason=repr(error))
+    except JournalError as error:
+        ends.fail(error)
 
 
 async def _serve_on(  # noqa: PLR0917 - the parts of a server

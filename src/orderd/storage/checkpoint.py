@@ -6,6 +6,7 @@ the short rest between two batches. A log that begins again is overwritten inste
 commit cheaper: an overwrite needs no new blocks from the file system.
 """
 
+import os
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -17,6 +18,25 @@ PAGES_A_COMMIT: Final = 10
 """A commit touches about this many pages for its indexes, and one more for each row; only used to guess when."""
 URGENT_BYTES: Final = 32 * 1024 * 1024
 """Half of what is promised: past it the writer does not wait for the thread's turn."""
+
+
+def make_durable(connection: sqlite3.Connection, database: Path) -> None:
+    """Make what was found in the write-ahead log last, before anybody is told of it. Raises sqlite3.Error, OSError.
+
+    A process that was killed between writing a commit and syncing it leaves a commit that reads like any other, and a
+    power cut would still take it. Likewise one whose sync failed: the system then takes the pages for written. Moved
+    into the database they are written anew, and synced there.
+    """
+    _, pages, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    if moved == pages:
+        return
+    # Somebody reads from an earlier moment and so keeps it in the log. Opening the log does SQLite's locks no harm:
+    # they are on the database and on the log's index.
+    descriptor = os.open(database.with_name(database.name + "-wal"), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class Checkpointer:
@@ -61,14 +81,16 @@ class Checkpointer:
             return 0
 
     def close(self, *, is_final: bool) -> None:
-        """End the thread, move everything when `is_final`, close the connection."""
+        """End the thread, move everything when `is_final`, close the connection. Raises sqlite3.Error."""
         self._is_stopping = True
         self._due.set()
         if self._thread is not None:
             self._thread.join()
-        if is_final:
-            self._checkpoint("TRUNCATE")
-        self._connection.close()
+        try:
+            if is_final:
+                self._checkpoint("TRUNCATE")
+        finally:
+            self._connection.close()
 
     def _run(self, on_failure: Callable[[Exception], None]) -> None:
         while self._due.wait() and not self._is_stopping:

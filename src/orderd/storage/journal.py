@@ -393,7 +393,11 @@ class SqliteJournal:
         return disk.f_bavail * disk.f_frsize
 
     async def close(self) -> None:
-        """See `Journal.close`. Closing twice is closing once."""
+        """See `Journal.close`. Closing twice is closing once.
+
+        Raises JournalError when the log could not be moved into the database at the end. Nothing is lost by that: what
+        was committed is in the log, and the next start reads it there.
+        """
         if self._is_closed:
             return
         self._hand_over()
@@ -403,8 +407,15 @@ class SqliteJournal:
         await parts.reads.close()
         parts.points.close()
         parts.writer.close()
-        parts.checkpointer.close(is_final=self._failure is None)
-        parts.lock.free()
+        try:
+            parts.checkpointer.close(is_final=self._failure is None)
+        except sqlite3.Error as error:
+            raise JournalError(
+                f"the journal's log could not be moved into the database at the end ({error}); "
+                "what was committed is in the log, and the next start reads it there"
+            ) from error
+        finally:
+            parts.lock.free()
 
 
 def _encoded(appends: Sequence[Append], future: "asyncio.Future[Any]") -> AppendCall | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlalchemy import Connection, StaticPool, create_engine, event
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from orderd.storage.connect import open_async, open_writer, read_only_uri, translated
+from orderd.storage.connect import open_async, open_writer, read_only_uri, translated, writing_uri
 from orderd.storage.errors import JournalSchemaError
 from orderd.storage.schema import REVISION
 
@@ -64,7 +64,7 @@ def revision(path: Path) -> str:
     """Return the revision the file is at, empty for a file without tables. Raises OpenError."""
     if not path.exists() or path.stat().st_size == 0:
         return ""
-    with translated(path), closing(sqlite3.connect(read_only_uri(path), uri=True)) as connection:
+    with translated(path), closing(sqlite3.connect(_readable_uri(path), uri=True)) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if not tables:
             return ""
@@ -78,6 +78,16 @@ def revision(path: Path) -> str:
             "newer orderd; start that one, or restore the backup that its upgrade made beside the journal"
         )
     return found
+
+
+def _readable_uri(path: Path) -> str:
+    """Return the URI to look at a file with, changing nothing in it unless its own rollback journal says so.
+
+    A process that died while it began a journal leaves a half-written file with a rollback journal beside it. Only a
+    connection that may write can put that back, and without it nobody can read the file at all.
+    """
+    is_half_written = path.with_name(path.name + "-journal").exists()
+    return f"{writing_uri(path)}?mode=rw" if is_half_written else read_only_uri(path)
 
 
 def _back_up(path: Path, revision: str) -> Path:

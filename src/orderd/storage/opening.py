@@ -12,7 +12,7 @@ from orderd.ports import Clock, Ids, JournalError
 from orderd.storage import location, statements
 from orderd.storage.backup import refuse_backup
 from orderd.storage.chain import GENESIS, ChainError, Meta, read_meta, verified_position, verify
-from orderd.storage.checkpoint import Checkpointer
+from orderd.storage.checkpoint import Checkpointer, make_durable
 from orderd.storage.connect import open_reader, open_writer, translated
 from orderd.storage.errors import JournalCorruptError
 from orderd.storage.journal import Parts, SqliteJournal
@@ -66,6 +66,7 @@ def _opened(path: Path, clock: Clock, ids: Ids, held: tuple[Runner, DatabaseLock
     runner, lock = held
     connection = open_writer(path)
     undo.callback(connection.close)
+    make_durable(connection, path)
     meta = _begun(connection, clock, ids)
     _verify(path, connection, meta, clock)
     accounts = frozenset(row[0] for row in connection.execute(statements.ACCOUNTS))

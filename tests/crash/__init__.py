@@ -1,0 +1,1 @@
+"""What a journal survives: kills at every system call, power cuts, failing disks, files that change under a server."""
