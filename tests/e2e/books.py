@@ -15,6 +15,8 @@ STATES = {
     "accepted": "SUBMITTED",
     "held": "SUBMITTED",
     "new": "ACCEPTED",
+    "pending_cancel": "ACCEPTED",
+    "pending_replace": "ACCEPTED",
     "partially_filled": "PARTIALLY_FILLED",
     "filled": "FILLED",
     "canceled": "CANCELED",
@@ -99,6 +101,8 @@ def expected_state(order: opb.Order, row: Row) -> str:
     state = STATES[row["status"]]
     if state == "ACCEPTED" and order.filled_quantity not in {"", "0"}:
         return "PARTIALLY_FILLED"
+    if state == "REJECTED" and order.filled_quantity not in {"", "0"}:
+        return "CANCELED"  # the venue gave up what was left
     if state in {"CANCELED", "EXPIRED"} and order.quantity and order.filled_quantity == order.quantity:
         return "FILLED"  # by fills that came after the end
     if state == "FILLED" and order.quantity and Decimal(order.filled_quantity or 0) < Decimal(order.quantity):

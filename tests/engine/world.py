@@ -1,13 +1,15 @@
-"""The real engine, journal and adapter in virtual time, with the venue in the same process. Nothing here has threads.
+"""The real engine, journal and adapter in virtual time, with the venues in the same process. Nothing here has threads.
 
-A kill drops whatever was not committed and cancels every task, between two commits as a real one would.
+A death stops everything at once at the place where it happens: nothing is written any more, nothing is handed to a
+venue, nobody hears an answer. What was committed stays, as with kill -9.
 """
 
 import asyncio
 import contextlib
 import random
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +19,13 @@ import msgspec
 
 from oms.v1 import order_pb2 as opb
 from oms.v1 import order_service_pb2 as pb
-from orderd.brokers.simulated import REQUESTS_PER_MINUTE, Driver, simulated_broker
-from orderd.core.order import Mode, OrderIntent
+from orderd.brokers.alpaca.budget import Budget
+from orderd.brokers.alpaca.client import Request, Response
+from orderd.brokers.alpaca.credential import Credential
+from orderd.brokers.simulated import REQUESTS_PER_MINUTE, Driver, SimulatedClient, broker_over
+from orderd.core.order import Mode, Order, OrderIntent
 from orderd.core.values import AccountId
+from orderd.core.verdicts import Verdict
 from orderd.engine.account import Account, Policy, Tasks
 from orderd.engine.api import OrderRef, ReconcileStage, ReplaceAsk, Wait
 from orderd.engine.blotter import Blotter
@@ -27,13 +33,15 @@ from orderd.engine.engine import OrderEngine
 from orderd.engine.feed import JournalFeed
 from orderd.engine.intake import Intake
 from orderd.engine.workers import Workers
-from orderd.ports import Discrepancy
+from orderd.ports import Discrepancy, JournalError, Lane
 from orderd.risk.limits import Limits
 from orderd.storage.journal import SqliteJournal
 from orderd.storage.opening import open_journal
-from orderd.storage.runner import InlineRunner
-from orderd.storage.writer import Call
+from orderd.storage.runner import Delivery, InlineRunner, Write
+from orderd.storage.writer import Call, Written
 from orderd.system import SeededIds, VirtualClock
+from orderd.venue.alpaca.face import AlpacaFace
+from orderd.venue.exchange import Request as VenueRequest
 from orderd.venue.options import VenueOptions, build
 from orderd.wire.asks import Invalid
 from orderd.wire.validate_order import submit_ask
@@ -42,26 +50,140 @@ from tests.e2e.harness import submit_request
 from tests.e2e.raw import journal_bytes
 
 ACCOUNT = "paper"
+OTHER = "other"
 SETTLE_S = 1.0
+BEFORE_COMMIT, AFTER_COMMIT, FRAME = "before commit", "after commit", "frame"
+CALLS = ("POST", "PATCH", "DELETE", "GET")
+PLACES = (BEFORE_COMMIT, AFTER_COMMIT, FRAME, *(f"{when} {method}" for when in ("before", "after") for method in CALLS))
+"""Where a process may die."""
 
 
-class KillableRunner(InlineRunner):
-    """Writes nothing any more once it was killed: what waited is lost, as with the process."""
+class DeadError(Exception):
+    """There is no process to ask."""
 
-    def __init__(self, delay_s: Callable[[], float]) -> None:
-        super().__init__(delay_s)
-        self.is_dead = False
+
+@dataclass
+class Pulse:
+    """Whether one process lives; everything that reaches out of it asks first."""
+
+    is_dead: bool = False
+    has_failed: bool = False
+    """Its journal has, so it is about to end."""
+
+
+class Watcher:
+    """Who looks on from outside: at every commit before anybody hears of it, at every request before it lands."""
+
+    def committed(self) -> None:
+        """Something may have been committed."""
+
+    def sending(self, account_id: str, request: Request) -> None:
+        """A request is about to reach a venue."""
+
+    def heard(self, data: bytes) -> None:
+        """A frame has reached the process."""
+
+
+class SeamRunner(InlineRunner):
+    """Commits late, never, or without telling."""
+
+    def __init__(self, world: "World", pulse: Pulse) -> None:
+        super().__init__(world.commit_delay_s)
+        self._world = world
+        self._pulse = pulse
+
+    def start(self, write: Write, delivery: Delivery) -> None:
+        """Put the seam between the writer and whom it tells."""
+        super().start(lambda batch: self._commit(write, batch), _Told(self._world, self._pulse, delivery))
 
     def put(self, call: Call) -> None:
-        if not self.is_dead:
+        """Nothing is taken any more after a death."""
+        if not self._pulse.is_dead:
             super().put(call)
 
     def kill(self) -> None:
-        self.is_dead = True
+        """What waits is lost, as with the process."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._waiting = []
+
+    def _flush(self) -> None:
+        if not self._world.dies(BEFORE_COMMIT, self._pulse):
+            super()._flush()
+
+    def _commit(self, write: Write, batch: Sequence[Call]) -> Written:
+        failure = self._world.failing_commit
+        self._world.failing_commit = ""
+        if failure == "lost":
+            raise sqlite3.OperationalError("disk I/O error")
+        written = write(batch)
+        self._world.watcher.committed()
+        if failure:
+            raise sqlite3.OperationalError("disk I/O error")
+        return written
+
+
+class _Told:
+    """The way back from the writer."""
+
+    def __init__(self, world: "World", pulse: Pulse, delivery: Delivery) -> None:
+        self._world = world
+        self._pulse = pulse
+        self._delivery = delivery
+
+    def committed(self, written: Written) -> None:
+        if not self._world.dies(AFTER_COMMIT, self._pulse):
+            self._delivery.committed(written)
+
+    def failed(self, error: Exception) -> None:
+        self._delivery.failed(error)
+
+
+class SeamClient(SimulatedClient):
+    """Asks, before it hands anything to the venue, whether there still is a process."""
+
+    def __init__(self, world: "World", bench: "Bench", pulse: Pulse) -> None:
+        options = VenueOptions()
+        super().__init__(
+            bench.face,
+            Credential(options.key_id, options.secret),
+            clock=world.venue_clock,
+            ids=world.ids,
+            budget=Budget(world.clock, world.requests_per_minute),
+        )
+        self._world = world
+        self._account_id = bench.account_id
+        self._pulse = pulse
+
+    async def call(self, lane: Lane, request: Request, *, timeout_s: float) -> Response:
+        """See `AlpacaClient.call`."""
+        response = await super().call(lane, request, timeout_s=timeout_s)
+        self._reach(f"after {request.method}")
+        return response
+
+    def _addressed(self, request: Request) -> VenueRequest:
+        self._reach(f"before {request.method}")
+        self._world.watcher.sending(self._account_id, request)
+        return super()._addressed(request)
+
+    def _reach(self, place: str) -> None:
+        if self._world.dies(place, self._pulse):
+            raise asyncio.CancelledError
+
+    def _take(self, data: bytes) -> None:
+        if not self._world.dies(FRAME, self._pulse):
+            self._world.watcher.heard(data)
+            super()._take(data)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One account, the venue it is at, and what keeps that venue's time."""
+
+    account_id: str
+    face: AlpacaFace
+    driver: Driver
 
 
 @dataclass
@@ -69,19 +191,25 @@ class Life:
     """One run of the engine, from a start to its end."""
 
     engine: OrderEngine
-    workers: Workers
+    all_workers: dict[str, Workers]
     journal: SqliteJournal
-    runner: KillableRunner
+
+    @property
+    def workers(self) -> Workers:
+        """Of the first account."""
+        return self.all_workers[ACCOUNT]
 
 
 @dataclass
 class World:
-    """A venue that lives on, and an engine that may be killed and started again."""
+    """Venues that live on, and an engine that may die and be started again."""
 
     directory: Path
     seed: int
     venue_options: Mapping[str, Any] = field(default_factory=dict)
     policy: Mapping[str, Any] = field(default_factory=dict)
+    account_ids: tuple[str, ...] = (ACCOUNT,)
+    slowest_commit_s: float = 0.003
     requests_per_minute: int = REQUESTS_PER_MINUTE
     """What the broker is configured to allow."""
 
@@ -89,71 +217,118 @@ class World:
         """Nothing runs before `start`."""
         self.random = random.Random(self.seed)
         self.clock = VirtualClock()
-        options: dict[str, Any] = {"seed": self.seed, "quotes": "fixed", "partial_rate": 0, "requests_per_minute": 0}
-        self.face, _ = build(VenueOptions(**{**options, **self.venue_options}), self.clock.now)
-        self.driver = Driver(self.face, self.clock)
+        """Ours: a test may make it jump. The venues have their own."""
+        self.venue_clock = VirtualClock()
+        self.benches = {
+            account_id: self._bench(account_id, number) for number, account_id in enumerate(self.account_ids)
+        }
+        self.face = self.benches[ACCOUNT].face
         self.ids = SeededIds(self.seed, self.clock.now)
+        self.watcher = Watcher()
         self.life: Life | None = None
+        self.places: Counter[str] = Counter()
+        """Where processes died."""
+        self.failing_commit = ""
+        """What becomes of the next commit: `lost` or `kept`; both are told as a failure. Empty: it is done."""
+        self._armed: tuple[str, int] = ("", 0)
+        self._pulse = Pulse()
+        self._runner: SeamRunner | None = None
+        self._clients: list[SeamClient] = []
         self._task: asyncio.Task[None] | None = None
-        self.kills = 0
+
+    def _bench(self, account_id: str, number: int) -> Bench:
+        options: dict[str, Any] = {"seed": self.seed * 7 + number, "quotes": "fixed", "partial_rate": 0}
+        chosen = {**options, "requests_per_minute": 0, **self.venue_options}
+        carries_fills = chosen.pop("carries_fills", True)
+        face, _ = build(VenueOptions(**chosen), self.venue_clock.now)
+        face.venue.change_settings(carries_fills=carries_fills)
+        return Bench(account_id, face, Driver(face, self.venue_clock))
 
     # -------------------------------------------------------------------------------------------------- start and end
 
-    async def start(self, *, is_ready: bool = True) -> None:
-        """Start the engine; wait until it takes submits."""
+    async def start(self, *, is_ready: bool = True) -> bool:
+        """Start the engine; wait until it takes submits. False when it died over it."""
         started: asyncio.Future[Life] = asyncio.get_running_loop().create_future()
-        self._task = asyncio.create_task(self._live(started))
-        await asyncio.wait([started, self._task], return_when=asyncio.FIRST_COMPLETED)
-        if not started.done():
-            self._task.result()
-        self.life = started.result()
-        if is_ready:
-            await self.life.workers.account.recovered.wait()
+        self._pulse = Pulse()
+        self._task = task = asyncio.create_task(self._live(started, self._pulse))
+        await asyncio.wait([started, task], return_when=asyncio.FIRST_COMPLETED)
+        if started.done():
+            self.life = started.result()
+            if is_ready:
+                recovered = asyncio.ensure_future(self.life.workers.account.recovered.wait())
+                await asyncio.wait([recovered, task], return_when=asyncio.FIRST_COMPLETED)
+                recovered.cancel()
+        return not self.is_dead
 
-    async def _live(self, started: "asyncio.Future[Life]") -> None:
-        runner = KillableRunner(lambda: self.random.uniform(0.0001, 0.003))
-        journal = await open_journal(self.url, clock=self.clock, ids=self.ids, runner=runner)
+    async def _live(self, started: "asyncio.Future[Life]", pulse: Pulse) -> None:
+        runner = self._runner = SeamRunner(self, pulse)
+        self._clients = []
+        journal = await open_journal(
+            self.url, clock=self.clock, ids=self.ids, runner=runner, on_failure=lambda _: self._failed(pulse)
+        )
         try:
             blotter, feed = Blotter(journal), JournalFeed(journal)
             intake = Intake(journal, blotter)
             for order in await journal.open_orders():
                 blotter.load(order)
             async with asyncio.TaskGroup() as group:
-                workers = self._workers(journal, blotter, intake, Tasks(group))
-                intake.follow_up(workers.aftermath)
-                intake.keep_books(workers.discrepancies.beside)
-                blotter.watch(workers.watch)
-                engine = OrderEngine(journal, blotter, feed, [workers])
-                await workers.start()
-                started.set_result(Life(engine=engine, workers=workers, journal=journal, runner=runner))
+                workers = self._workers(journal, blotter, intake, Tasks(group), pulse)
+                engine = OrderEngine(journal, blotter, feed, list(workers.values()))
+                for of_account in workers.values():
+                    await of_account.start()
+                started.set_result(Life(engine=engine, all_workers=workers, journal=journal))
                 await asyncio.Event().wait()
+        except* JournalError as errors:
+            if not pulse.has_failed:
+                raise errors from None
         finally:
             await journal.close()
 
-    def _workers(self, journal: SqliteJournal, blotter: Blotter, intake: Intake, tasks: Tasks) -> Workers:
-        options = VenueOptions()
-        broker = simulated_broker(
-            self.face,
-            key_id=options.key_id,
-            secret_key=options.secret,
-            clock=self.clock,
-            ids=self.ids,
-            settle_s=SETTLE_S,
-            requests_per_minute=self.requests_per_minute,
-        )
+    def _failed(self, pulse: Pulse) -> None:
+        """A process whose journal has failed ends, as soon as it gets to it."""
+        pulse.has_failed = True
+        self.places["failed commit"] += 1
+        asyncio.get_running_loop().call_later(self.random.choice((0.0, 0.001, 0.5)), self._die, pulse)
+
+    def _workers(
+        self, journal: SqliteJournal, blotter: Blotter, intake: Intake, tasks: Tasks, pulse: Pulse
+    ) -> dict[str, Workers]:
         chosen: dict[str, Any] = {"reconcile_interval_s": 5, "submit_timeout_s": 1, "settle_s": SETTLE_S}
-        account = Account(
-            account_id=AccountId(ACCOUNT),
-            broker=broker,
-            policy=Policy(mode=Mode.PAPER, limits=Limits(), **{**chosen, **self.policy}),
-            journal=journal,
-            blotter=blotter,
-            intake=intake,
-            clock=self.clock,
-            ids=self.ids,
-            tasks=tasks,
-        )
-        return Workers(account, min_free_bytes=0)
+        numbers: dict[str, str] = {}
+        workers: dict[str, Workers] = {}
+        for bench in self.benches.values():
+            client = SeamClient(self, bench, pulse)
+            self._clients.append(client)
+            account = Account(
+                account_id=AccountId(bench.account_id),
+                broker=broker_over(
+                    client,
+                    bench.face,
+                    clock=self.clock,
+                    settle_s=SETTLE_S,
+                    requests_per_minute=self.requests_per_minute,
+                ),
+                policy=Policy(mode=Mode.PAPER, limits=Limits(), **{**chosen, **self.policy}),
+                journal=journal,
+                blotter=blotter,
+                intake=intake,
+                clock=self.clock,
+                ids=self.ids,
+                tasks=tasks,
+                numbers=numbers,
+            )
+            workers[bench.account_id] = Workers(account, min_free_bytes=0)
+
+        def of(order: Order) -> Workers:
+            return workers[order.intent.account_id]
+
+        def follow_up(order: Order, verdict: Verdict) -> None:
+            of(order).aftermath(order, verdict)
+
+        intake.follow_up(follow_up)
+        intake.keep_books(lambda order, findings: of(order).discrepancies.beside(order, findings))
+        blotter.watch(lambda order: of(order).watch(order))
+        return workers
 
     @property
     def url(self) -> str:
@@ -163,25 +338,78 @@ class World:
     def database(self) -> Path:
         return self.directory / "orderd.db"
 
+    def commit_delay_s(self) -> float:
+        """How long the disk takes."""
+        return self.random.uniform(0.0001, self.slowest_commit_s)
+
+    # ---------------------------------------------------------------------------------------------------------- death
+
+    def arm(self, place: str, number: int) -> None:
+        """Die when this place is reached that many times from now."""
+        self._armed = (place, number)
+
+    def dies(self, place: str, pulse: Pulse) -> bool:
+        """Whether there is no process any more at this place, or it dies here."""
+        armed, number = self._armed
+        if not pulse.is_dead and place == armed:
+            self._armed = (armed, number - 1) if number > 1 else ("", 0)
+            if number <= 1:
+                self.places[place] += 1
+                if self.life is None or not self.life.workers.account.is_recovered:
+                    self.places["in recovery"] += 1
+                self._die(pulse)
+        return pulse.is_dead
+
+    def _die(self, pulse: Pulse) -> None:
+        """kill -9: in the middle of whatever this process is doing."""
+        if pulse.is_dead:
+            return
+        pulse.is_dead = True
+        if pulse is self._pulse and self._task is not None:
+            if self._runner is not None:
+                self._runner.kill()
+            self._task.cancel()
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the process has ended, or is about to."""
+        return self._task is None or self._task.done() or self._pulse.is_dead
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the journal of the process has."""
+        return self._pulse.has_failed
+
+    @property
+    def death(self) -> "asyncio.Task[None]":
+        """Done when the process has ended."""
+        assert self._task is not None, "not started"
+        return self._task
+
     @property
     def alive(self) -> Life:
-        """The life that is running. Raises what ended it, when something did."""
-        assert self.life is not None, "not started"
-        if self._task is not None and self._task.done():
+        """The life that is running. Raises DeadError when there is none, and what ended it when that was no death."""
+        if self._task is not None and self._task.done() and not self._task.cancelled():
             self._task.result()
+        if self.life is None or self.is_dead:
+            raise DeadError
         return self.life
 
     async def kill(self) -> None:
-        """kill -9."""
-        life, task = self.alive, self._task
-        assert task is not None
-        life.runner.kill()
-        await life.workers.account.broker.close()
-        task.cancel()
+        """kill -9 between two turns of the loop."""
+        self._die(self._pulse)
+        await self.bury()
+
+    async def bury(self) -> None:
+        """Let go of what a dead process held. Raises what ended it when that was no death."""
+        task = self._task
+        if task is None:
+            return
+        for client in self._clients:
+            await client.close()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-        self.life, self._task = None, None
-        self.kills += 1
+        self.life, self._task, self._armed, self.failing_commit = None, None, ("", 0), ""
 
     async def restart(self) -> None:
         """Kill and start again."""
@@ -190,9 +418,15 @@ class World:
 
     # -------------------------------------------------------------------------------------------------------- trading
 
-    async def submit(self, *, wait: Wait = Wait.JOURNAL, **fields: Any) -> tuple[str, bool]:  # noqa: ANN401
+    async def submit(
+        self,
+        *,
+        wait: Wait = Wait.JOURNAL,
+        account_id: str = ACCOUNT,
+        **fields: Any,  # noqa: ANN401
+    ) -> tuple[str, bool]:
         """SubmitOrder: buy one KO at market, changed as told. Order id, and whether it was a repeat."""
-        result = await self.alive.engine.submit(intent(**fields), wait=wait, timeout_s=5)
+        result = await self.alive.engine.submit(intent(account_id=account_id, **fields), wait=wait, timeout_s=5)
         return result.order.order_id, result.replayed
 
     async def cancel(self, order_id: str, *, wait: Wait = Wait.JOURNAL) -> None:
@@ -203,16 +437,17 @@ class World:
         """ReplaceOrder."""
         await self.alive.engine.replace(OrderRef(order_id=order_id), ask, timeout_s=5)
 
-    async def reconcile(self) -> bool:
+    async def reconcile(self, account_id: str = ACCOUNT) -> bool:
         """Compare with the venue now; whether it came to its end."""
         stage = ReconcileStage.STARTED
-        async for progress in self.alive.engine.reconcile(ACCOUNT):
+        async for progress in self.alive.engine.reconcile(account_id):
             stage = progress.stage
         return stage is ReconcileStage.DONE
 
     def pump(self) -> None:
-        """Let the venue notice what was done to it."""
-        self.driver.wake()
+        """Let the venues notice what was done to them."""
+        for bench in self.benches.values():
+            bench.driver.wake()
 
     # ------------------------------------------------------------------------------------------------------ comparing
 
@@ -234,17 +469,16 @@ class World:
         return [opb.OrderEvent.FromString(body) for body in journal_bytes(self.database)]
 
     def books(self) -> Books:
-        """The venue's ledger."""
-        ledger = self.face.venue.ledger
-        rows = {
-            "received": [msgspec.to_builtins(row) for row in ledger.received],
-            "orders": [msgspec.to_builtins(row) for row in ledger.orders.values()],
-            "executions": [msgspec.to_builtins(row) for row in ledger.executions.values()],
-        }
+        """The venues' ledgers."""
+        rows: dict[str, list[Any]] = {"received": [], "orders": [], "executions": []}
+        for bench in self.benches.values():
+            ledger = bench.face.venue.ledger
+            rows["orders"] += [msgspec.to_builtins(row) for row in ledger.orders.values()]
+            rows["executions"] += [msgspec.to_builtins(row) for row in ledger.executions.values()]
         return Books(rows)
 
     def disagreements(self) -> dict[str, list[str]]:
-        """What orderd and the venue say differently, by order."""
+        """What orderd and the venues say differently, by order."""
         books = self.books()
         found = {
             order.order_id: list(books.disagreements(order, self.fills(order.order_id))) for order in self.orders()
@@ -252,13 +486,14 @@ class World:
         return {order_id: differences for order_id, differences in found.items() if differences}
 
     async def discrepancies(self) -> list[Discrepancy]:
-        """Open records."""
-        return list(await self.alive.journal.open_discrepancies(ACCOUNT))
+        """Open records of every account."""
+        journal = self.alive.journal
+        return [record for account_id in self.account_ids for record in await journal.open_discrepancies(account_id)]
 
 
-def intent(**fields: Any) -> OrderIntent:  # noqa: ANN401 - any field of the request
+def intent(account_id: str = ACCOUNT, **fields: Any) -> OrderIntent:  # noqa: ANN401 - any field of the request
     """The intent of a request to buy one KO at market, changed as told."""
     request: pb.SubmitOrderRequest = submit_request(**fields)
-    ask = submit_ask(request, account_id=ACCOUNT)
+    ask = submit_ask(request, account_id=account_id)
     assert not isinstance(ask, Invalid), ask
     return ask.intent

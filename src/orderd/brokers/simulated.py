@@ -15,6 +15,7 @@ import msgspec
 from orderd.brokers.alpaca.adapter import AlpacaAdapter
 from orderd.brokers.alpaca.budget import Budget, Ticket
 from orderd.brokers.alpaca.client import (
+    AlpacaClient,
     AnswerLost,
     Arrival,
     Connected,
@@ -266,6 +267,13 @@ def simulated_broker(
         ids=ids,
         budget=Budget(clock, requests_per_minute),
     )
+    return broker_over(client, face, clock=clock, settle_s=settle_s, requests_per_minute=requests_per_minute)
+
+
+def broker_over(
+    client: AlpacaClient, face: AlpacaFace, *, clock: Clock, settle_s: float, requests_per_minute: int
+) -> Broker:
+    """Return the adapter over a client of this face, which may do less than Alpaca."""
     return AlpacaAdapter(
         client,
         clock=clock,

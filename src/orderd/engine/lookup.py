@@ -12,8 +12,8 @@ from orderd.core.order import AssetClass
 from orderd.engine.account import Account
 from orderd.ports import BrokerError, CannotTell, Found, Lookup
 
-REACH = timedelta(minutes=10)
-"""How much earlier than the order a list must begin: the broker's clock is not ours."""
+REACH = timedelta(days=2)
+"""How much earlier than the order a list must begin: the broker's clock is not ours, and ours may be a day ahead."""
 
 
 async def look_up(

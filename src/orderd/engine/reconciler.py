@@ -5,8 +5,8 @@ reconciliation keeps growing for everyone to see.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import structlog
@@ -29,6 +29,7 @@ from orderd.ports import Absent, BrokerError, CannotTell, Discrepancy, FindOutco
 
 log = structlog.get_logger("orderd.reconciler")
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 OVERLAP = timedelta(minutes=10)
 FIRST_REACH = timedelta(days=1)
 RETRY_S = (0.5, 1.0, 2.0, 5.0, 10.0, 15.0)
@@ -51,7 +52,8 @@ class Snapshot(Value, frozen=True, kw_only=True):
     seen_since: tuple[Found, ...]
     executions: tuple[Execution, ...]
     asked_ns: int
-    asked_time: datetime
+    told_until: datetime
+    """The latest moment, by the broker's clock, that it told of."""
 
 
 class Reconciler:
@@ -128,7 +130,7 @@ class Reconciler:
                 return
             await self._discrepancies.close_settled()
             await self._comparer.again()
-            await account.journal.set_mark(self._mark, seen.asked_time.isoformat())
+            await account.journal.set_mark(self._mark, seen.told_until.isoformat())
             account.reconciled_time = account.clock.now()
             account.reconciled_ns = account.clock.monotonic_ns()
             if account.lost_since is not None and seen.asked_ns - self._began_ns >= account.policy.settle_s * 1e9:
@@ -146,7 +148,7 @@ class Reconciler:
 
     @property
     def _mark(self) -> str:
-        return f"reconciled:{self._account.account_id}"
+        return f"told_until:{self._account.account_id}"
 
     def _progress(
         self, stage: ReconcileStage, *, message: str = "", broker_orders: int = 0, local_orders: int = 0
@@ -182,26 +184,29 @@ class Reconciler:
             )
             raise BrokerError("the broker shows another account: nothing it says is about these orders")
 
-    async def _since(self) -> datetime:
-        """Orders closed since the last full reconciliation, and ten minutes more."""
-        mark = await self._account.journal.mark(self._mark)
-        lost_since = self._account.lost_since
-        if lost_since is not None:
-            return min(lost_since, datetime.fromisoformat(mark) if mark else lost_since) - FIRST_REACH
+    async def _reach(self) -> tuple[datetime, datetime]:
+        """From when on the lists are to be read, and until when they were read before: both by the broker's clock.
+
+        Ours may have been set meanwhile, by a day even: a list that begins in the broker's future shows nothing.
+        """
+        account = self._account
+        mark = await account.journal.mark(self._mark)
+        known = datetime.fromisoformat(mark) if mark is not None else (await account.broker.clock()).time
+        if account.lost_since is not None:
+            return min(account.lost_since, known) - FIRST_REACH, known
         if mark is not None:
-            return datetime.fromisoformat(mark) - OVERLAP
-        oldest = min((order.created_time for order in self._local()), default=self._account.clock.now())
-        return min(oldest, self._account.clock.now()) - FIRST_REACH
+            return known - OVERLAP, known
+        return min([known, *(order.created_time for order in self._local())]) - FIRST_REACH, known
 
     def _local(self) -> list[Order]:
         return self._account.blotter.open(self._account.account_id)
 
     async def _fetch(self) -> Snapshot:
         account = self._account
-        asked_ns, asked_time = account.clock.monotonic_ns(), account.clock.now()
+        asked_ns = account.clock.monotonic_ns()
         orders = self._local()
         in_flight = frozenset(order.order_id for order in orders if self._is_in_flight(order, asked_ns))
-        since = await self._since()
+        since, known = await self._reach()
         seen_open = tuple(await account.broker.open_orders())
         seen_since = tuple(await account.broker.orders_since(since))
         executions = tuple(await account.broker.executions_since(since))
@@ -212,7 +217,7 @@ class Reconciler:
             seen_since=seen_since,
             executions=executions,
             asked_ns=asked_ns,
-            asked_time=asked_time,
+            told_until=max([known, *_told_times(seen_open, seen_since, executions)]),
         )
 
     def _is_in_flight(self, order: Order, asked_ns: int) -> bool:
@@ -349,7 +354,9 @@ class Reconciler:
                 order = self._account.blotter.get(order_id)
                 if order is not None:
                     orders[order_id] = order
-        return list(orders.values())
+        # Legs have no broker ids before their parent names them, and may have ended without: they come with it.
+        legs = [leg for order in orders.values() for leg in self._account.legs(order)]
+        return list(({leg.order_id: leg for leg in legs} | orders).values())
 
     def _plan(self, seen: Snapshot, orders: Sequence[Order]) -> Plan:
         return plan(
@@ -402,3 +409,14 @@ class Reconciler:
 
     def _unplaced(self) -> list[Order]:
         return [order for order in self._local() if not order.links and order.parent_order_id is None]
+
+
+def _told_times(
+    seen_open: Sequence[Found], seen_since: Sequence[Found], executions: Sequence[Execution]
+) -> Iterator[datetime]:
+    """When, by the broker's clock, the things happened that it told of."""
+    for found in (*seen_open, *seen_since):
+        yield EPOCH + timedelta(microseconds=found.view.updated_ns // 1000)
+    for execution in executions:
+        if execution.occurred_time is not None:
+            yield execution.occurred_time

@@ -38,7 +38,7 @@ from orderd.ports import (
     Update,
 )
 
-_READ_TIMEOUT_S = 30.0
+_READ_TIMEOUT_S = 10.0
 _OK, _NO_CONTENT = 200, 204
 _EXIT_ROLES = frozenset({OrderRole.EXIT, OrderRole.STOP_LOSS, OrderRole.TAKE_PROFIT})
 _COMPLEX = frozenset(each.value for each in OrderClass if each is not OrderClass.SIMPLE)
