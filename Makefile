@@ -55,6 +55,14 @@ prove: $(VENV) ## the long runs: all of what make test does a tenth of; ARGS="-k
 clients: $(VENV) ## environments of other people's clients, for their tests against the venue (wants node and npm)
 	$(BIN)/python scripts/clients.py $(ARGS)
 
+# SEEDS=2000:3000 make soak lives those days; ORDERS and DEATHS are those of one day.
+SEEDS ?= 2000:2100
+ORDERS ?= 200
+DEATHS ?= 8
+.PHONY: soak
+soak: $(VENV) ## more simulated days, each lived twice: SEEDS=2000:3000; a failure names the line that repeats it
+	$(BIN)/python -m tests.faults.soak $(SEEDS) --orders $(ORDERS) --deaths $(DEATHS)
+
 # --- checks --------------------------------------------------------------------------------------
 .PHONY: check check-style check-types check-mypy check-pyright check-floors check-protos check-generated check-docs
 check: check-style check-types check-floors check-protos check-generated check-docs ## style, types, floors, contract, drift

@@ -1,48 +1,46 @@
-"""Seeded days in which everything goes wrong: the books agree afterwards, nothing is lost or there twice."""
+"""Seeded days in which everything goes wrong: safe at every step, agreed upon afterwards, the same each time."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.faults.chaos import digest, live
-
-PROGRAM = """
-import sys
-from pathlib import Path
 from tests.faults.chaos import live
-live(int(sys.argv[1]), Path(sys.argv[2]))
-"""
-A_FEW = 8
+from tests.faults.situations import ALL
+from tests.faults.soak import Outcome, soak
+from tests.reach import PROVES, Reached, scaled
+
+ORDERS, DEATHS = (200, 8) if PROVES else (20, 2)
 
 
-@pytest.mark.parametrize("first", range(0, 5 * A_FEW, A_FEW))
-def test_after_a_bad_day_the_books_agree(tmp_path: Path, first: int) -> None:
-    for seed in range(first, first + A_FEW):
-        directory = tmp_path / str(seed)
-        directory.mkdir()
-        live(seed, directory)
+@pytest.fixture(scope="module")
+def outcome() -> Outcome:
+    """All days of this run, each lived twice."""
+    return soak(0, scaled(1000), orders=ORDERS, deaths=DEATHS)
 
 
-@pytest.mark.prove
-@pytest.mark.parametrize("first", range(10_000, 11_000, A_FEW))
-def test_after_a_thousand_bad_days_the_books_agree(tmp_path: Path, first: int) -> None:
-    for seed in range(first, first + A_FEW):
-        directory = tmp_path / str(seed)
-        directory.mkdir()
-        live(seed, directory, orders=200, kills=8)
+@pytest.mark.scaled
+@pytest.mark.timeout(600)
+def test_bad_days_are_safe_at_every_step_end_in_agreement_and_repeat_themselves(
+    outcome: Outcome, reached: Reached
+) -> None:
+    assert not outcome.failures, outcome.report()
+    orders = outcome.days * ORDERS
+    reached("P2", "simulated orders, none live twice at the venue at any step", orders)
+    reached("P5", "simulated orders whose fills equal the venue's to the last decimal", orders)
+    reached("P7", "simulated days, state and events one at every commit and death", outcome.days)
+    reached("P8", "simulated days in agreement within 30 s of the last fault", outcome.days)
+    reached("P16", "simulated days lived twice to the same bytes", outcome.days)
+    jumps = outcome.situations["wall clock forward"] + outcome.situations["wall clock back"]
+    reached("P18", "jumps of the wall clock by up to a day", jumps)
 
 
-@pytest.mark.parametrize("seed", [3])
-def test_the_same_seed_is_the_same_day_in_another_process(tmp_path: Path, seed: int) -> None:
-    digests: list[str] = []
-    for hash_seed in ("1", "2"):
-        directory = tmp_path / hash_seed
-        directory.mkdir()
-        environment = os.environ | {"PYTHONHASHSEED": hash_seed}
-        command = [sys.executable, "-c", PROGRAM, str(seed), str(directory)]
-        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=50)
-        digests.append(digest(directory / "orderd.db"))
-    assert digests[0] == digests[1]
+@pytest.mark.scaled
+@pytest.mark.timeout(600)
+def test_every_interesting_situation_has_happened(outcome: Outcome, reached: Reached) -> None:
+    assert not outcome.missing
+    reached("P16", "kinds of interesting situations, each met at least once", len(ALL))
+
+
+def test_a_day_can_be_lived_here(tmp_path: Path) -> None:
+    """In the process of a debugger, too."""
+    assert live(3, tmp_path, orders=10, kills=1).digest
