@@ -96,7 +96,7 @@ check-docs: $(VENV)
 # The contract as it was last released. In the tree, so that a fresh or shallow clone can compare.
 BASELINE := protos/baseline.binpb
 
-.PHONY: generate format baseline lock
+.PHONY: generate format baseline lock golden
 generate: $(VENV) ## build generated/ from protos/
 	$(BIN)/python scripts/generate.py
 
@@ -110,6 +110,10 @@ baseline: $(VENV) ## take today's protos as the released contract (part of a rel
 
 lock: $(VENV) ## resolve pyproject.toml again into requirements/ (ARGS=--upgrade takes newer ones)
 	scripts/lock.sh $(ARGS)
+
+golden: $(VENV) ## keep a journal of today's code for the tests of every later release (NAME=0.1.0)
+	@[ -n "$(NAME)" ] || { echo "say which: make golden NAME=0.1.0" >&2; exit 1; }
+	PYTHONPATH=src:generated/python:. $(BIN)/python -m tests.storage.golden $(NAME)
 
 # --- leaving -------------------------------------------------------------------------------------
 .PHONY: clean distclean

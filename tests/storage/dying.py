@@ -1,18 +1,24 @@
-"""`python -m tests.storage.dying JOB SOURCE DIRECTORY KILLS`: a backup or a restore, shot at each step in turn.
+"""`python -m tests.storage.dying JOB SOURCE DIRECTORY STEP...`: a backup, a restore or an upgrade, shot at a step.
 
-The Nth child makes `DIRECTORY/to-N.db` and is killed at the Nth thing it does to a file: what SQLite writes (every
-statement that is not a read), each open, sync, rename and unlink. The parent has imported everything, and forks.
+For each step N a child makes `DIRECTORY/to-N.db` and is killed at the Nth thing it does to a file: what SQLite writes
+(every statement that is not a read), each open, sync, rename and unlink. The parent has imported everything, and forks.
 """
 
+import asyncio
 import os
+import shutil
 import signal
 import sqlite3
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orderd.storage import backup
+import alembic.command  # noqa: F401 - so that the children need not read it
+
+from orderd.storage import backup, open_journal
+from orderd.system import SystemClock, SystemIds
 from tests.storage.making import START
 
 _connect, _fsync = sqlite3.connect, os.fsync
@@ -47,25 +53,35 @@ class Shot:
         _fsync(descriptor)
 
 
+async def _opened_and_closed(path: Path) -> None:
+    await (await open_journal(f"sqlite+aiosqlite:///{path}", clock=SystemClock(), ids=SystemIds())).close()
+
+
 def _work(job: str, source: Path, target: Path) -> None:
     now = datetime.now(UTC)
-    if job == "backup":
+    if job == "upgrade":
+        shutil.copy(source, target)
+        asyncio.run(_opened_and_closed(target))
+    elif job == "backup":
         backup.back_up(source, target, now=now, told=lambda _: None)
     else:
         backup.restore(source, target, journal_id=f"j-{START:%Y}", now=now, told=lambda _: None)
 
 
-def main(job: str, source: Path, directory: Path, kills: int) -> None:
-    """Fork one child for each step; say how each ended."""
-    for number in range(1, kills + 1):
+def main(job: str, source: Path, directory: Path, steps: Sequence[int]) -> None:
+    """Fork one child for each step, until one comes through; say how each ended."""
+    for number in steps:
         child = os.fork()
         if child == 0:
             Shot(number).aim()
             _work(job, source, directory / f"to-{number}.db")
             os._exit(0)
         _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        code = os.waitstatus_to_exitcode(status)
+        print(code, flush=True)
+        if code == 0:
+            return
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), [int(step) for step in sys.argv[4:]])
