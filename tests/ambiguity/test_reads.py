@@ -246,6 +246,7 @@ def test_a_list_with_a_bad_answer_is_no_list(place: str, reached: Reached) -> No
         order_id, _ = await desk.submit(client_order_id="rests", quantity="10", limit_price="50")
         await asyncio.sleep(5)
         desk.hush()
+        desk.pump()
         desk.face.venue.fill("rests")
         for row in rows:
             desk.arm(**row.armed(method="GET"), **LISTS[place])
@@ -290,6 +291,7 @@ def test_executions_left_out_of_their_list_are_inferred_and_explained_later() ->
         order_id, _ = await desk.submit(client_order_id="rests", quantity="10", limit_price="50")
         await asyncio.sleep(5)
         desk.hush()
+        desk.pump()
         desk.face.venue.fill("rests")
         desk.arm(**nothing.armed(method="GET"), path="/v2/account/activities")
         assert await desk.reconcile()

@@ -288,7 +288,9 @@ def replace(request_id: str = "r-1", **changes: object) -> Told:
 
 
 def successor(phase: Phase, status: str = "", *, is_asked: bool = True, **changes: object) -> Told:
-    """A view of `b-2`, which replaces `b-1`; ours by the id its PATCH carried unless `is_asked` is False."""
+    """A view of `b-2`, which replaces `b-1`; ours by the id its PATCH carried unless `is_asked` is False: then it was
+    read, for a message alone binds nobody else's.
+    """
 
     def told(order: Order, n: int) -> Fact:
         pending = order.pending_replace
@@ -299,6 +301,7 @@ def successor(phase: Phase, status: str = "", *, is_asked: bool = True, **change
             "terms": pending.terms if pending is not None and is_asked else order.terms,
             "filled_quantity": "0",
             "average_price": None,
+            "asked_ns": None if is_asked else 10**6 + n,
         }
         return report(phase, status, **(said | changes))(order, n)
 

@@ -156,6 +156,14 @@ def test_a_successor_that_says_nothing_of_its_terms_keeps_ours() -> None:
     assert (chain(order), order.terms) == (["b-1", "b-2"], terms())
 
 
+def test_a_successor_that_only_a_message_tells_is_read_before_it_is_bound() -> None:
+    """Its terms are nobody's here, and its client id may be a lie: a message cannot be asked again."""
+    for order in (after(ACCEPTED), after(ACCEPTED, replace(quantity=dec("12")))):
+        verdict = tell(order, successor(Phase.WORKING, "new", is_asked=False, asked_ns=None))
+        assert isinstance(verdict, Stale)
+        assert needs(verdict) == [("ORDER", "b-2")]
+
+
 def test_a_persons_replace_is_not_taken_for_ours() -> None:
     theirs = successor(Phase.WORKING, "new", is_asked=False, terms=terms(quantity=dec("30")))
     order = after(elder(Phase.REPLACED, replaced_by="b-2"), theirs, start=ASKED)

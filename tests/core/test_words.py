@@ -182,12 +182,23 @@ def test_other_terms_of_a_working_order_are_restated() -> None:
 
 
 def test_a_lower_quantity_that_is_filled_already_fills_the_order() -> None:
-    order = after(ACCEPTED, fill("e-1", "4"), report(Phase.WORKING, "partially_filled", terms=terms(quantity=dec("4"))))
+    read = report(Phase.WORKING, "partially_filled", terms=terms(quantity=dec("4")), asked_ns=10**6)
+    order = after(ACCEPTED, fill("e-1", "4"), read)
     assert (order.state, order.terms.quantity) == (S.FILLED, 4)
 
 
+@pytest.mark.parametrize("quantity", ["4", "1", "20"])
+def test_another_quantity_that_a_message_tells_is_read_before_it_is_believed(quantity: str) -> None:
+    """It could end the order, and a message cannot be asked again."""
+    order = after(ACCEPTED, fill("e-1", "4"))
+    told = report(Phase.WORKING, "partially_filled", terms=terms(quantity=dec(quantity), limit_price=dec("21")))
+    verdict = applied(tell(order, told))
+    assert (verdict.order.state, verdict.order.terms) == (S.PARTIALLY_FILLED, terms(limit_price=dec("21")))
+    assert needs(verdict) == [("ORDER", "b-1")]
+
+
 def test_filled_at_a_quantity_the_broker_lowered_is_filled() -> None:
-    order = after(ACCEPTED, fill("e-1", "4"), report(Phase.FILLED, terms=terms(quantity=dec("4"))))
+    order = after(ACCEPTED, fill("e-1", "4"), report(Phase.FILLED, terms=terms(quantity=dec("4")), asked_ns=10**6))
     assert order.state is S.FILLED
 
 

@@ -126,7 +126,12 @@ def _bind_successor(draft: Draft, fact: Reported) -> Verdict | None:
         # A 200 is not yet success: the old order may fill first. Its own word decides.
         draft.need(NeedKind.ORDER, current.broker_order_id)
         return draft.verdict(is_stale=True)
-    if pending is not None and (is_asked or not view.client_order_id):
+    is_ours = pending is not None and (is_asked or not view.client_order_id)
+    if view.asked_ns is None and not is_ours:
+        # Somebody else's successor has terms of its own. A message that tells them has it read first.
+        draft.need(NeedKind.ORDER, view.broker_order_id)
+        return draft.verdict(is_stale=True)
+    if pending is not None and is_ours:
         _succeed(draft, fact, pending.terms)
     else:
         _restate_successor(draft, fact)

@@ -13,7 +13,18 @@ from orderd.core.book import booked_quantity, total
 from orderd.core.discrepancies import DiscrepancyKind
 from orderd.core.events import Accepted, Canceled, CancelRefused, CancelRequested, Expired, Rejected, Restated
 from orderd.core.facts import Executed, Reported
-from orderd.core.order import OPEN, OURS, BrokerLink, EventSource, Order, OrderState, OrderType, Phase, Terms
+from orderd.core.order import (
+    OPEN,
+    OURS,
+    BrokerLink,
+    EventSource,
+    Order,
+    OrderClass,
+    OrderState,
+    OrderType,
+    Phase,
+    Terms,
+)
 from orderd.core.table import Move, next_state
 from orderd.core.values import Reason
 from orderd.core.verdicts import Draft, NeedKind
@@ -224,10 +235,16 @@ def _is_foreign_cancel(order: Order) -> bool:
 
 
 def _restate_terms(draft: Draft, link: BrokerLink, fact: Reported) -> None:
-    """Put the broker's terms in force where they differ and no replace of ours explains that."""
+    """Put the broker's terms in force where they differ and no replace of ours explains that.
+
+    Another quantity can end the order. A message that tells one (unasked) has the order read first.
+    """
     order, theirs = draft.order, fact.view.terms
     if theirs is None or not order.is_open or order.pending_replace is not None:
         return
+    if fact.view.asked_ns is None and _is_resized(order, theirs):
+        draft.need(NeedKind.ORDER, link.broker_order_id)
+        theirs = msgspec.structs.replace(theirs, quantity=order.terms.quantity)
     terms = differing_terms(order.terms, theirs)
     if terms is None or fact.view.phase is Phase.REPLACED:
         return
@@ -243,6 +260,12 @@ def _restate_terms(draft: Draft, link: BrokerLink, fact: Reported) -> None:
             reason=Reason(code="TERMS_RESTATED", message="the broker's terms differ", origin=fact.source),
         )
     )
+
+
+def _is_resized(order: Order, theirs: Terms) -> bool:
+    """Whether these terms change what was asked for. (An exit follows what its sibling and its entry trade.)"""
+    is_exit = order.parent_order_id is not None and order.intent.order_class is not OrderClass.MULTILEG
+    return order.terms.notional is None and theirs.quantity != order.terms.quantity and not is_exit
 
 
 def differing_terms(ours: Terms, theirs: Terms) -> Terms | None:

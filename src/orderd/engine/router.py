@@ -239,6 +239,13 @@ class Router:
             known = await self._after_elder(view)
         if known is not None:
             return known
+        if source is STREAM:
+            # A message cannot be asked again, and a stranger's record would stand in the way of our own answer.
+            read = await self._account.broker.order(view.broker_order_id, timeout_s=LOOKUP_TIMEOUT_S)
+            known = self.match(read.view) if isinstance(read, Found) else self.match(view)
+            if known is not None:
+                return known
+            view = read.view if isinstance(read, Found) else view
         return None if self.may_be_ours(view) is not None else await self._import(view, source)
 
     def may_be_ours(self, view: View) -> Order | None:
