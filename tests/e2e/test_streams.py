@@ -33,7 +33,7 @@ from tests.reach import PROVES, Reached, scaled
 from tests.storage.making import acknowledged, canceled, new, order, submitted
 
 MIB = 1024 * 1024
-PATIENCE_S = 30 if PROVES else 2
+PATIENCE_S = 30 if PROVES else 3
 """How long a reader may stand still: what the server is built with, or less, so that the test is short."""
 IMPATIENT = """
 import sys

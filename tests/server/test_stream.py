@@ -343,12 +343,13 @@ async def test_the_number_of_streams_is_bounded(serve: OpenHouse) -> None:
 
 async def test_a_reader_that_stands_still_is_cut_off_and_delays_nobody(serve: OpenHouse) -> None:
     tags = {f"k{n}": "v" * 256 for n in range(32)}
-    async with serve(write_timeout_s=0.5) as house:
+    async with serve(write_timeout_s=2) as house:
         still, moving = house.stream(after_sequence=0), house.stream(after_sequence=0)
         await still.next("started")
+        reading = asyncio.ensure_future(moving.until(1000))
         for _ in range(10):
             await house.add(100, tags=tags)
-        await moving.until(1000)
+        await reading
         await house.streams_left(1)
         got: list[int] = []
         with pytest.raises(grpc.aio.AioRpcError) as caught:
