@@ -122,3 +122,10 @@ class Process:
         """Its exit code, at most so late."""
         async with asyncio.timeout(within_s):
             return await self._gone()
+
+
+def rss(pid: int) -> int:
+    """Bytes of memory that a process has."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
+    return int(line.split()[1]) * 1024

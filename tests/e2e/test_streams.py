@@ -27,6 +27,7 @@ from tests.e2e import processes
 from tests.e2e.errors import details, metadata_of
 from tests.e2e.harness import House, database_of, trading
 from tests.e2e.load import ENDS, SIMULATED, ended, trade
+from tests.e2e.processes import rss
 from tests.e2e.raw import event_bytes, journal_bytes
 from tests.e2e.tape import METHOD
 from tests.reach import PROVES, Reached, scaled
@@ -123,13 +124,6 @@ async def connected(house: House, count: int = 1) -> AsyncIterator[list[grpc.aio
         yield channels
     finally:
         await asyncio.gather(*(channel.close() for channel in channels))
-
-
-def rss(pid: int) -> int:
-    """Bytes of memory that a process has."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
-    return int(line.split()[1]) * 1024
 
 
 async def submits_s(house: House, name: str, count: int = 40) -> float:
