@@ -63,6 +63,17 @@ DEATHS ?= 8
 soak: $(VENV) ## more simulated days, each lived twice: SEEDS=2000:3000; a failure names the line that repeats it
 	$(BIN)/python -m tests.faults.soak $(SEEDS) --orders $(ORDERS) --deaths $(DEATHS)
 
+# The fuzzer lives beside .venv: nobody needs it who does not fuzz.
+FUZZER := .fuzz/lib/.complete
+SECONDS ?= 60
+$(FUZZER): requirements/fuzz.lock $(VENV)
+	$(BIN)/python -m pip --disable-pip-version-check --quiet install --only-binary :all: --require-hashes \
+	  --upgrade --target $(@D) -r $<
+	@touch $@
+
+fuzz: $(FUZZER) ## throw bytes at every parser, guided by coverage: SECONDS=60 for each, ARGS=TARGET for one
+	PYTHONPATH=$(dir $(FUZZER))$${PYTHONPATH:+:$$PYTHONPATH} $(BIN)/python -m fuzz.run --seconds $(SECONDS) $(ARGS)
+
 # --- checks --------------------------------------------------------------------------------------
 .PHONY: check check-style check-types check-mypy check-pyright check-floors check-protos check-generated check-docs
 check: check-style check-types check-floors check-protos check-generated check-docs ## style, types, floors, contract, drift

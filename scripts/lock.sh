@@ -8,9 +8,11 @@ cd "$(dirname "$0")/.."
 UV=${UV:-.venv/bin/uv}
 
 compile() {
-  "$UV" pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+  "$UV" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
     --no-header --no-annotate --no-emit-index-url --no-emit-find-links "$@"
 }
 
-compile --extra dev --output-file requirements/dev.lock "$@"
-compile --constraint requirements/dev.lock --output-file requirements/runtime.lock "$@"
+compile pyproject.toml --extra dev --output-file requirements/dev.lock "$@"
+compile pyproject.toml --constraint requirements/dev.lock --output-file requirements/runtime.lock "$@"
+# Only for those who fuzz: `make fuzz` puts it beside .venv, not into it.
+compile requirements/fuzz.in --output-file requirements/fuzz.lock "$@"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orderd.brokers.alpaca import parse, replies, words
-from orderd.brokers.alpaca.fields import Json, ParseError, decode, flag, number, read_moment, text
+from orderd.brokers.alpaca.fields import Json, ParseError, as_object, decode, flag, number, read_moment, text
 from orderd.brokers.alpaca.symbols import canonical, is_spelled
 from orderd.core.order import AssetClass, OrderClass, OrderType, Phase
 from orderd.ports import BrokerReport, ReportKind, Unreadable
@@ -364,3 +364,25 @@ def test_a_short_position_is_negative_however_it_is_printed() -> None:
         )
         assert (position.quantity, position.quantity_available) == (-24, -24)
         assert position.current_price is None
+
+
+@pytest.mark.parametrize(
+    "odd", ['"1_000"', '" 12 "', '"\\uff11"', '"+1"', '"1."', '".5"', '"0x10"', "1e99999999999999999999", '"NaN"']
+)
+def test_a_number_that_only_python_would_read_is_none(odd: str) -> None:
+    with pytest.raises(ParseError, match="qty is not a number"):
+        parse.position(as_object(decode(f'{{"symbol": "F", "qty": {odd}}}'.encode()), "position"))
+
+
+def test_a_number_beyond_all_exponents_hurts_nobody_who_does_not_ask_for_it() -> None:
+    """It used to end the stream's task, and with it the server."""
+    seen = parse.order(b'{"id": "b", "status": "new", "nobody_reads": 1e99999999999999999999}')
+    assert seen.phase is Phase.WORKING
+    told = replies.frame(b'{"stream": "trade_updates", "data": {"event": "fill", "order": 1e99999999999999999999}}')
+    assert isinstance(told, Unreadable)
+
+
+def test_a_leg_has_no_legs() -> None:
+    leg = '{"id": "l", "status": "new", "legs": [{"id": "x", "status": "new"}]}'
+    with pytest.raises(ParseError, match="a leg with legs of its own"):
+        parse.order(f'{{"id": "b", "status": "new", "legs": [{leg}]}}'.encode())

@@ -19,6 +19,7 @@ from orderd.config import (
 )
 from orderd.config.settings import Allowed
 from orderd.core.order import Mode
+from tests import canary
 
 CANARY = "canary-5f1c9e"
 ACCOUNT = """
@@ -218,6 +219,19 @@ def test_a_complaint_never_quotes_a_value(write: Path) -> None:
     assert len(caught.value.problems) >= 9
     assert CANARY not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_a_file_that_breaks_anywhere_gives_no_key_away(write: Path) -> None:
+    """Cut short, or with one character wrong: the complaint is about the file, and quotes nothing of it."""
+    text = (
+        f'log_level = "loud"\n[accounts.a]\nbroker = "alpaca"\nkey_id = "{canary.KEY_ID}"\n'
+        f"secret_key = '{canary.SECRET}'\n[accounts.b]\nsecret_key = [\"{canary.SECOND_SECRET}\"]\n"
+    )
+    for place in range(0, len(text), 3):
+        for broken in (text[:place], text[:place] + "\0" + text[place + 1 :], text[:place] + '"' + text[place:]):
+            with pytest.raises(SettingsError) as caught:
+                loaded(write, broken)
+            assert canary.shown_in(str(caught.value)) == [], broken
 
 
 @pytest.mark.parametrize(

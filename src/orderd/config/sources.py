@@ -111,7 +111,7 @@ def of_file(path: Path) -> Layer:
         raise SettingsError([Problem(key="--config", origin=str(path), text=str(error.strerror))]) from error
     except UnicodeDecodeError as error:
         raise SettingsError([Problem(key="--config", origin=str(path), text="not UTF-8")]) from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits, tables within tables
         raise SettingsError([Problem(key="--config", origin=str(path), text=f"not TOML: {error}")]) from error
     lines = dict(_lines(text))
     return {path_: Leaf(value=value, origin=_place(path, lines, path_)) for path_, value in _flatten((), tree)}

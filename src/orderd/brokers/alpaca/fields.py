@@ -14,9 +14,10 @@ import msgspec
 
 Json = Mapping[str, object]
 
-_DECODER = msgspec.json.Decoder(float_hook=Decimal)
 _DIGITS_LIMIT = 40
 """Longest number that is believed: 40 digits either side of the point, far inside the core's exact context."""
+_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[Ee][+-]?[0-9]+)?")
+"""`Decimal` itself would also take blanks around it, underscores, and the digits of every script."""
 _TIME = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?(?:([Zz])|([+-])(\d{2}):?(\d{2}))", re.ASCII
 )
@@ -32,6 +33,17 @@ class Moment(msgspec.Struct, frozen=True):
 
     time: datetime
     ns: int
+
+
+def _fraction(digits: str) -> Decimal | str:
+    """Read a JSON number with a point or exponent; one beyond all exponents stays a text, for whoever asks for it."""
+    try:
+        return Decimal(digits)
+    except InvalidOperation:
+        return digits
+
+
+_DECODER = msgspec.json.Decoder(float_hook=_fraction)
 
 
 def decode(body: bytes) -> object:
@@ -97,12 +109,12 @@ def required_number(row: Json, key: str) -> Decimal:
 
 
 def _exact(value: str | int | Decimal, key: str) -> Decimal:
+    if isinstance(value, str) and not _NUMBER.fullmatch(value):
+        raise ParseError(f"{key} is not a number")
     try:
         exact = Decimal(value)
-    except (InvalidOperation, ValueError):
+    except InvalidOperation:
         raise ParseError(f"{key} is not a number") from None
-    if not exact.is_finite():
-        raise ParseError(f"{key} is not a finite number")
     _, digits, exponent = exact.as_tuple()
     if len(digits) > _DIGITS_LIMIT or abs(int(exponent)) > _DIGITS_LIMIT:
         raise ParseError(f"{key} has more than {_DIGITS_LIMIT} digits")

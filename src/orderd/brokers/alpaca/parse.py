@@ -47,6 +47,8 @@ def view(row: Json, *, asked_ns: int | None = None, parent: str = "", parent_typ
     status = required(row, "status")
     phase = words.PHASES.get(status, Phase.UNKNOWN)
     own_type = text(row, "type") or text(row, "order_type") or parent_type
+    if parent and row.get("legs"):
+        raise ParseError("a leg with legs of its own")  # there is one level (the reference's order chapter)
     legs = tuple(
         view(as_object(leg, "leg"), asked_ns=asked_ns, parent=identity, parent_type=own_type)
         for leg in as_list(row.get("legs") or [], "legs")

@@ -51,9 +51,9 @@ def clock(call: Call) -> Answer:
 
 @exact
 def calendar(call: Call) -> Answer:
-    """GET /calendar: all of this decade unless start and end say otherwise."""
-    first = parse_request.day(call.query, "start") or FIRST_DAY
-    last = parse_request.day(call.query, "end") or LAST_DAY
+    """GET /calendar: 1970 to 2029, or what start and end leave of it."""
+    first = max(parse_request.day(call.query, "start") or FIRST_DAY, FIRST_DAY)
+    last = min(parse_request.day(call.query, "end") or LAST_DAY, LAST_DAY)
     sessions = call.venue.state.sessions
     return 200, [render.day_json(sessions, each) for each in sessions.days(first, last)]
 

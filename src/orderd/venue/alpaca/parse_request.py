@@ -27,6 +27,8 @@ Body = Mapping[str, Any]
 TRUE_WORDS: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 FALSE_WORDS: Final = frozenset({"0", "f", "F", "FALSE", "false", "False", ""})
 MOST_DIGITS: Final = 9
+MOST_PLACES: Final = 30
+"""Digits of a number, and places before or after its point: more than any price or quantity has."""
 
 
 @lru_cache(maxsize=16)
@@ -36,7 +38,7 @@ def body_of(raw: bytes) -> Body:
         return {}
     try:
         body = json.loads(raw, parse_float=Decimal)
-    except (ValueError, RecursionError):
+    except (ValueError, ArithmeticError, RecursionError):
         raise Problem(400, "request body format is invalid", 40010000) from None
     if not isinstance(body, dict):
         raise Problem(400, "request body format is invalid", 40010000)
@@ -58,7 +60,7 @@ def number(body: Body, name: str) -> Decimal | None:
         parsed = Decimal(value)
     except InvalidOperation:
         raise _wrong(name, value) from None
-    if not parsed.is_finite():
+    if not parsed.is_finite() or abs(parsed.adjusted()) > MOST_PLACES or len(parsed.as_tuple().digits) > MOST_PLACES:
         raise _wrong(name, value)
     return parsed
 
@@ -225,7 +227,7 @@ def whole(query: Mapping[str, str], name: str, default: int, most: int) -> int:
     value = query.get(name, "")
     if not value:
         return default
-    if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= most:
+    if not value.isascii() or not value.isdigit() or len(value) > MOST_DIGITS or not 1 <= int(value) <= most:
         raise _wrong(name, value)
     return int(value)
 

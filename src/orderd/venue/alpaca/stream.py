@@ -47,7 +47,7 @@ class Session:
         """Take one frame."""
         try:
             message = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             message = None
         if not isinstance(message, dict):
             self._answer({"stream": "error", "data": {"error": "message could not be read"}})
