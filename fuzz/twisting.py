@@ -30,12 +30,12 @@ def places(value: object, path: tuple[object, ...] = ()) -> Iterator[tuple[objec
 
 
 def twisted(document: bytes, chance: random.Random) -> bytes:
-    """The document with something wrong. What is no JSON stays as it is."""
+    """The document with something wrong. What is no JSON, or too deep for Python's own reader, stays as it is."""
     try:
         value = json.loads(document)
-    except ValueError:
+        place = chance.choice(list(places(value)))
+    except (ValueError, ArithmeticError, RecursionError):
         return document
-    place = chance.choice(list(places(value)))
     odd = chance.choice(ODD_VALUES)
     if chance.randrange(BURIED) == 0:
         odd = buried(chance.randrange(DEEPEST))
