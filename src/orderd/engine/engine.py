@@ -29,6 +29,7 @@ from orderd.engine.api import (
 from orderd.engine.blotter import Blotter
 from orderd.engine.errors import EngineError, Kind
 from orderd.engine.feed import JournalFeed
+from orderd.engine.holdings import Holding
 from orderd.engine.workers import Workers
 from orderd.ports import BrokerError, Discrepancy, Journal
 
@@ -70,7 +71,10 @@ class OrderEngine:
         workers = self._of(intent.account_id)
         order = workers.submitter.sketch(intent)
         complaint = workers.account.broker.complaint(order)
-        verdict = workers.submitter.judge(intent)
+        held = await workers.submitter.holdings.read(intent)
+        if isinstance(held, EngineError):
+            raise held
+        verdict = workers.submitter.judge(intent, held=held)
         denial = verdict.reason if isinstance(verdict, Denied) else None
         return Preview(
             valid=denial is None,
@@ -163,10 +167,15 @@ class OrderEngine:
         """Ask for new terms in place; the answer shows them pending or proven."""
         workers, order = self._order(ref)
         account = workers.account
+        held = await workers.submitter.holdings.read(order.intent, leaving_out=order.order_id)
+        order = self._blotter.get(order.order_id) or order
         terms = new_terms(order, ask)
         if self._is_repeat(order, ask, terms):
             return order
+        if isinstance(held, EngineError):
+            raise held
         self._check_replaceable(workers, order, ask, terms)
+        self._check_terms(workers, order, terms, held)
         if terms == order.terms:
             return order
         fact = ReplaceAsked(
@@ -216,14 +225,13 @@ class OrderEngine:
         if terms.quantity is not None and terms.quantity <= order.filled_quantity:
             text = f"quantity {terms.quantity} is not above the filled {order.filled_quantity}"
             raise precondition("QUANTITY_NOT_ABOVE_FILLED", text, order)
-        self._check_terms(workers, order, terms)
 
-    def _check_terms(self, workers: Workers, order: Order, terms: Terms) -> None:
+    def _check_terms(self, workers: Workers, order: Order, terms: Terms, held: Holding | None) -> None:
         """The new terms pass the gate like an order's, without the order's own share."""
         if not workers.account.broker.capabilities(order.asset_class).can_replace:
             raise precondition("REPLACE_NOT_SUPPORTED", "this broker cannot replace such an order", order)
         intent = msgspec.structs.replace(order.intent, terms=terms)
-        verdict = workers.submitter.judge(intent, leave_out=1)
+        verdict = workers.submitter.judge(intent, held=held, leaving_out=order.order_id)
         if isinstance(verdict, Denied):
             raise precondition("RISK_DENIED", f"{verdict.reason.code}: {verdict.reason.message}", order)
 

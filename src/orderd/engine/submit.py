@@ -28,10 +28,11 @@ from orderd.core.order import (
     Terms,
 )
 from orderd.core.turnstiles import Approved, Denied, Recorded
-from orderd.core.values import AccountId, ClientOrderId, OrderId, Reason
+from orderd.core.values import ZERO, AccountId, ClientOrderId, OrderId, Reason, add
 from orderd.core.verdicts import Apply
 from orderd.engine.account import ENGINE, Account
 from orderd.engine.errors import EngineError, Kind
+from orderd.engine.holdings import Holding, Holdings, closing_side, wanted
 from orderd.engine.sender import Sender
 from orderd.engine.turns import Turn, turn_of
 from orderd.ports import Append, KeyTakenError
@@ -80,12 +81,15 @@ class Submitter:
         self._account = account
         self._sender = sender
         self._min_free_bytes = min_free_bytes
+        self.holdings = Holdings(account)
         self._in_flight: dict[ClientOrderId, _Flight] = {}
         self._free_bytes = 0
         self._free_bytes_ns = -DISK_LOOK_NS
 
     async def submit(self, intent: OrderIntent) -> tuple[Order, bool]:
         """The durable order of this intent, and whether its key had been used before."""
+        # Only where its symbol is blocked; nothing is waited for after it.
+        held = await self.holdings.read(intent) if self._account.blocked_symbols else None
         flight = self._in_flight.get(intent.client_order_id)
         if flight is not None:
             self._same_content(flight.intent, intent, "")
@@ -94,7 +98,9 @@ class Submitter:
         if existing is not None:
             return self._replay(existing, intent), True
         self._admit()
-        return await self._landed(self._write(intent))
+        if isinstance(held, EngineError):
+            raise held
+        return await self._landed(self._write(intent, held))
 
     async def _landed(self, flight: "_Flight") -> tuple[Order, bool]:
         """The order once it is durable, and whether the unique index knew the key although the read before did not."""
@@ -158,19 +164,36 @@ class Submitter:
             self._free_bytes, self._free_bytes_ns = self._account.journal.free_bytes(), now_ns
         return self._free_bytes
 
-    def exposure(self, intent: OrderIntent, *, leave_out: int = 0) -> Exposure:
-        """What the account has at stake: committed, and on its way, without the `leave_out` orders being replaced."""
+    def exposure(
+        self, intent: OrderIntent, *, held: Holding | None = None, leaving_out: OrderId | None = None
+    ) -> Exposure:
+        """What the account has at stake: committed, and on its way, without an order that is being replaced."""
         account = self._account
+        closing = ZERO
+        if held is not None:
+            side = closing_side(held.quantity)
+            leaves = self.holdings.leaves(held.symbol, side, leaving_out=leaving_out)
+            flying = wanted([flight.intent for flight in self._in_flight.values()], held.symbol, side)
+            closing = add(max(held.closing_leaves, leaves), flying)
         return Exposure(
             trading_state=TradingState.HALTED if account.halt_reason else TradingState.ACTIVE,
-            open_orders=account.open_count() + len(self._in_flight) - leave_out,
+            open_orders=account.open_count() + len(self._in_flight) - (leaving_out is not None),
+            position=None if held is None else held.quantity,
+            closing_leaves=closing,
             multiplier=multiplier_of(intent),
             blocked_symbols=frozenset(account.blocked_symbols),
         )
 
-    def judge(self, intent: OrderIntent, *, sketch: Order | None = None, leave_out: int = 0) -> Approved | Denied:
+    def judge(
+        self,
+        intent: OrderIntent,
+        *,
+        sketch: Order | None = None,
+        held: Holding | None = None,
+        leaving_out: OrderId | None = None,
+    ) -> Approved | Denied:
         """Risk first, then the broker's own rules: what it cannot take is refused here, naming the rule."""
-        verdict = review(intent, self.exposure(intent, leave_out=leave_out), self._account.policy.limits)
+        verdict = review(intent, self.exposure(intent, held=held, leaving_out=leaving_out), self._account.policy.limits)
         if isinstance(verdict, Denied):
             return verdict
         complaint = self._account.broker.complaint(sketch or self.sketch(intent))
@@ -181,10 +204,10 @@ class Submitter:
 
     # ------------------------------------------------------------------------------------------------------ writing
 
-    def _write(self, intent: OrderIntent) -> "_Flight":
+    def _write(self, intent: OrderIntent, held: Holding | None) -> "_Flight":
         """Check, reserve and hand to the writer, without an await in between."""
         orders = self._with_legs(intent)
-        verdict = self.judge(intent, sketch=orders[0])
+        verdict = self.judge(intent, sketch=orders[0], held=held)
         turn = turn_of(orders[0])
         claimed = turn if isinstance(verdict, Approved) and self._sender.claim(turn) else None
         commit = self._hand_over(orders, verdict, claimed)
