@@ -62,6 +62,9 @@ DEATHS ?= 8
 .PHONY: soak
 soak: $(VENV) ## more simulated days, each lived twice: SEEDS=2000:3000; a failure names the line that repeats it
 	$(BIN)/python -m tests.faults.soak $(SEEDS) --orders $(ORDERS) --deaths $(DEATHS)
+.PHONY: sabotage
+sabotage: $(VENV) ## put a defect into src, see the tests go red, and so on through the list; ARGS='--promise P5'
+	$(BIN)/python -m tests.sabotage $(ARGS)
 
 # The fuzzer lives beside .venv: nobody needs it who does not fuzz.
 FUZZER := .fuzz/lib/.complete

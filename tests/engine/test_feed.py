@@ -60,6 +60,21 @@ async def test_what_is_in_memory_below_the_floor_is_no_longer_read(tmp_path: Pat
     await journal.close()
 
 
+async def test_what_no_longer_fits_into_memory_is_read_from_the_table(tmp_path: Path) -> None:
+    """The ring drops its older half again and again; from any position everything behind it comes, once."""
+    journal = await opened(tmp_path, 0)
+    feed = JournalFeed(journal, ring_bytes=8_000)
+    for n in range(30):
+        await journal.append([new(order(), submitted(), acknowledged(f"b-{n}"), canceled())])
+        kept = [entry.data for entry in await journal.events_after(0, limit=1_000)]
+        for after in range(0, len(kept), 3):
+            assert [entry.data for entry in await feed.read(after, 1_000)] == kept[after:]
+            assert [entry.data for entry in await feed.read(after, 5)] == kept[after : after + 5]
+    assert len(kept) == 120
+    assert feed._held < sum(map(len, kept)) / 4
+    await journal.close()
+
+
 async def test_rows_that_go_while_they_are_read_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reader's look at the floor comes first, then the whole compaction, then its snapshot of the table."""
     journal = await opened(tmp_path, 3)

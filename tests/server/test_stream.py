@@ -9,7 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from oms.v1 import order_pb2 as opb
 from oms.v1 import order_service_pb2 as pb
-from orderd.ports import Entry
+from orderd.ports import Entry, OrderFilter, Page
 from tests.server.conftest import House, OpenHouse, Reader, order_request, said
 from tests.server.stand_in import filled
 
@@ -295,6 +295,27 @@ async def test_a_snapshot_under_load_has_no_seam(house: House) -> None:
         reader.call.cancel()
     ids = first + await loading
     assert all(sorted(one) == sorted(ids) for one in seen)
+
+
+async def test_what_is_committed_while_a_snapshot_is_sent_follows_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the read of the snapshot and the position it goes on from, somebody always trades."""
+    await house.add(2)
+    plain = house.engine.journal.snapshot
+
+    async def trading(where: OrderFilter, *, limit: int) -> Page:
+        page = await plain(where, limit=limit)
+        await house.add(3)
+        return page
+
+    monkeypatch.setattr(house.engine.journal, "snapshot", trading)
+    reader = house.stream(snapshot=True)
+    assert (await reader.next("started")).sequence == 0
+    assert len((await reader.next("snapshot")).snapshot.orders) == 2
+    assert (await reader.next("snapshot_end")).sequence == 2
+    await reader.until(3)
+    assert sequences(reader) == [3, 4, 5]
 
 
 async def test_a_snapshot_that_is_too_large(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

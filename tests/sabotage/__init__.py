@@ -1,0 +1,1 @@
+"""Deliberate defects: see `make sabotage`."""
