@@ -10,7 +10,8 @@ from scripts.check_docs_reliability import PROMISES
 
 from tests.reach import Reached
 from tests.sabotage.bench import ROOT, SOURCE, Bench, StaleError, damaged
-from tests.sabotage.defects import DEFECTS, Defect
+from tests.sabotage.defect import Defect
+from tests.sabotage.defects import DEFECTS
 
 SEED = 11
 A_FEW = random.Random(SEED).sample([defect for defect in DEFECTS if defect.is_quick], 3)
