@@ -1,10 +1,13 @@
 """Busts, corrections and overfills: the trail is kept, the totals are the broker's."""
 
+import grpc
 import pytest
 
+from oms.v1 import broker_service_pb2 as bpb
 from oms.v1 import order_pb2 as opb
 from oms.v1 import order_service_pb2 as pb
 from tests.e2e.audit import audit
+from tests.e2e.errors import details
 from tests.e2e.harness import House, state_of
 from tests.e2e.test_cancels import resting
 
@@ -94,3 +97,19 @@ async def test_an_overfill_is_booked_flagged_and_blocks_the_symbol(house: House)
     other = await house.submit(client_order_id="b-other", symbol="AMD")
     assert other.broker_order_id
     await audit(house, discrepancies=1)
+    listed = await house.brokers.ListDiscrepancies(bpb.ListDiscrepanciesRequest(order_ids=[order.order_id]))
+    (record,) = listed.discrepancies
+    assert (record.kind, record.effect) == (bpb.DISCREPANCY_KIND_OVERFILL, bpb.DISCREPANCY_EFFECT_SYMBOL_BLOCKED)
+    assert (record.expected, record.observed, record.symbol) == ("10", "12", "META")
+    asked = bpb.ResolveDiscrepancyRequest(
+        discrepancy_id=record.discrepancy_id, reason="sold by hand", operator_name="a"
+    )
+    closed = (await house.brokers.ResolveDiscrepancy(asked)).discrepancy
+    assert (closed.resolved_by, closed.resolution) == (opb.EVENT_SOURCE_OPERATOR, "sold by hand")
+    again = await house.submit(client_order_id="b-again", symbol="META")
+    assert again.broker_order_id
+    await house.reconcile()
+    await audit(house)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await house.brokers.ResolveDiscrepancy(asked)
+    assert details(refused.value)[0] == "DISCREPANCY_RESOLVED"

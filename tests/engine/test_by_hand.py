@@ -1,0 +1,177 @@
+"""A person at the broker's own screen places, changes, cancels and fills orders, and the record follows.
+
+The real engine, journal, adapter and venue in virtual time; half of the stream's frames never arrive.
+"""
+
+import asyncio
+import random
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from orderd.system import run_virtual
+from orderd.venue.faults import FaultKind
+from orderd.venue.orders import Change, Refused, Side, Status
+from orderd.venue.orders import Order as VenueOrder
+from tests.e2e.books import state_of
+from tests.engine.differing import arm, by_hand, calm, order_of, until, working
+from tests.engine.world import World
+from tests.reach import Reached, scaled
+
+CONVERGED_S = 30
+"""Virtual seconds after the last fault until every order equals the broker's (promise P8)."""
+BOOKED_S = 5
+"""Virtual seconds after a reconnect until what was missed is booked (promise P8)."""
+
+
+class Person:
+    """Somebody at the broker's screen, whose hand a seed guides."""
+
+    def __init__(self, world: World, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.world = world
+        self.venue = world.face.venue
+        self.account = next(iter(self.venue.state.accounts.values()))
+        self.changes = 0
+
+    def act(self) -> None:
+        """One change: to an order that is open there, or a new one."""
+        theirs = sorted(self.venue.state.book.open_of_account(self.account.account_id), key=lambda each: each.sequence)
+        steps = [self._place] if not theirs else [self._place, self._cancel, self._expire, self._fill, self._replace]
+        step = self.random.choice(steps)
+        if step(self.random.choice(theirs) if theirs else None):
+            self.changes += 1
+            self.world.pump()
+
+    def _place(self, _order: VenueOrder | None) -> bool:
+        symbol, price = self.random.choice((("KO", 80), ("F", 9), ("AMD", 150)))
+        new = by_hand(
+            symbol=symbol,
+            side=Side.BUY,
+            quantity=Decimal(self.random.randint(1, 20)),
+            limit_price=Decimal(price),
+            client_order_id=f"hand-{self.random.randrange(10**12)}",
+        )
+        return not isinstance(self.venue.submit(self.account, new), Refused)
+
+    def _cancel(self, order: VenueOrder) -> bool:
+        self.venue.end(order.order_id, Status.CANCELED)
+        return True
+
+    def _expire(self, order: VenueOrder) -> bool:
+        self.venue.end(order.order_id, Status.EXPIRED)
+        return True
+
+    def _fill(self, order: VenueOrder) -> bool:
+        assert order.quantity is not None
+        left = order.quantity - order.filled_quantity
+        if left <= 0:
+            return False
+        quantity = left if self.random.random() < 0.4 else Decimal(self.random.randint(1, int(left)))
+        price = Decimal(self.random.randint(100, 9000)) / 100
+        self.venue.fill(order.order_id, quantity, price)
+        return True
+
+    def _replace(self, order: VenueOrder) -> bool:
+        assert order.quantity is not None
+        quantity = order.filled_quantity + self.random.randint(1, 9)
+        change = self.random.choice((Change(quantity=quantity), Change(limit_price=Decimal(self.random.randint(5, 7)))))
+        return not isinstance(self.venue.replace_by_person(order.order_id, change), Refused)
+
+
+@pytest.mark.scaled
+@pytest.mark.parametrize("seed", range(5))
+def test_whatever_a_person_does_at_the_broker_is_followed(tmp_path: Path, reached: Reached, seed: int) -> None:
+    async def day() -> tuple[int, int]:
+        world = World(tmp_path, seed)
+        await world.start()
+        world.face.venue.set_auto_fill(is_on=False)
+        person = Person(world, seed)
+        arm(world, FaultKind.DROP_FRAME, probability=0.5)
+        number = 0
+        while person.changes < scaled(200):
+            if person.random.random() < 0.2:
+                number += 1
+                await working(world, f"ours-{number}", quantity=str(person.random.randint(2, 20)))
+            person.act()
+            await asyncio.sleep(person.random.choice((0, 0.01, 0.3, 2)))
+            if person.random.random() < 0.02:
+                await world.restart()
+        calm(world)
+        await asyncio.sleep(CONVERGED_S)
+        assert not world.disagreements()
+        assert not await world.discrepancies()
+        assert not world.alive.workers.account.halt_reason
+        for order in world.orders():
+            assert order.external is not order.client_order_id.startswith("ours-"), order
+        await world.kill()
+        return person.changes, len(world.orders())
+
+    changes, orders = run_virtual(day)
+    reached("P8", "changes made by hand at the broker, each followed to the last decimal in 30 s", changes)
+    reached("P8", "orders equal to the broker's after a day of changes by hand", orders)
+
+
+@pytest.mark.scaled
+def test_fills_missed_while_the_stream_was_down_are_booked_in_time(tmp_path: Path, reached: Reached) -> None:
+    async def day() -> int:
+        world = World(tmp_path, 3, policy={"reconcile_interval_s": 300})
+        await world.start()
+        world.face.venue.set_auto_fill(is_on=False)
+        missed = 0
+        for number in range(scaled(100)):
+            name = f"missed-{number}"
+            order_id = await working(world, name)
+            arm(world, FaultKind.DROP_FRAME, order=name)
+            for session in list(world.face.sessions.values()):
+                session.kick(1011)
+            world.face.venue.fill(name, Decimal(4), Decimal("79.5"))
+            world.face.venue.fill(name, Decimal(6), Decimal("79.75"))
+            missed += 2
+            world.pump()
+            calm(world)
+            async with asyncio.timeout(60):
+                while not world.alive.workers.account.stream_connected or not world.face.sessions:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            async with asyncio.timeout(BOOKED_S):
+                await until(world, order_id, "FILLED")
+            assert [(fill.quantity, fill.price) for fill in world.fills(order_id)] == [("4", "79.5"), ("6", "79.75")]
+        assert not world.disagreements()
+        await world.kill()
+        return missed
+
+    missed = run_virtual(day)
+    reached("P8", "fills missed while the stream was down, each booked within 5 s of its reconnect", missed)
+
+
+def test_a_person_replaces_our_order_and_its_terms_are_in_force(tmp_path: Path) -> None:
+    async def day() -> None:
+        world = World(tmp_path, 1)
+        await world.start()
+        world.face.venue.set_auto_fill(is_on=False)
+        order_id = await working(world, "ours")
+        arm(world, FaultKind.DROP_FRAME)
+        successor = world.face.venue.replace_by_person("ours", Change(quantity=Decimal(7), limit_price=Decimal("78.5")))
+        assert isinstance(successor, VenueOrder)
+        world.pump()
+        await asyncio.sleep(1)
+        second = world.face.venue.replace_by_person(successor.order_id, Change(quantity=Decimal(8)))
+        assert isinstance(second, VenueOrder)
+        world.pump()
+        await asyncio.sleep(3)
+        assert await world.reconcile()
+        order = order_of(world, order_id)
+        assert (order.quantity, order.limit_price, order.broker_order_id) == ("8", "78.5", second.order_id)
+        assert len(order.broker_order_ids) == 3
+        assert not any(each.external for each in world.orders()), "a successor of ours is not somebody else's"
+        world.face.venue.fill(second.order_id, Decimal(3))
+        world.face.venue.end(second.order_id, Status.CANCELED)
+        await asyncio.sleep(3)
+        assert await world.reconcile()
+        ended = order_of(world, order_id)
+        assert (state_of(ended), ended.filled_quantity) == ("CANCELED", "3")
+        assert not await world.discrepancies()
+        await world.kill()
+
+    run_virtual(day)
