@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bench import exchange
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -26,6 +28,8 @@ def test_the_quick_bench_measures_and_writes_figures(tmp_path: Path) -> None:
     assert rows["SubmitOrder, wait JOURNAL, 64 at a time"]["ours"][0] > 0
     assert rows["GetOrder of a live order, 64 at a time"]["limit"][0] > 0
     assert all(name in ran.stdout for name in rows)
+    for key in (exchange.KEY_ID, exchange.SECRET):
+        assert key not in ran.stdout + ran.stderr + figures.read_text()
 
 
 def test_a_flag_that_is_none_is_refused() -> None:

@@ -9,6 +9,7 @@ import pytest_asyncio
 from tests.canary import shown_below
 from tests.e2e.audit import every_order, open_discrepancies
 from tests.e2e.harness import House, trading
+from tests.reach import Reached
 
 LAST = 4000
 
@@ -26,11 +27,20 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Let `-k no_key_is_given_away` mean every scenario: each is searched when it ends."""
+    item.extra_keyword_matches.add(no_key_is_given_away.__name__)
+
+
 @pytest.fixture(autouse=True)
-def _no_key_is_given_away(tmp_path: Path) -> Iterator[None]:
-    """At the end of every scenario: no key in anything it left behind. `trading` listens to the rest."""
+def no_key_is_given_away(tmp_path: Path) -> Iterator[None]:
+    """At the end of every scenario: no key in anything it left behind. (What clients heard, `trading` listens to.)"""
     yield
     assert shown_below(tmp_path) == [], "a key was given away"
+    files = sum(path.is_file() for path in tmp_path.rglob("*"))
+    told = Reached("tests/e2e/conftest.py::no_key_is_given_away")
+    told("P14", "logs, journals and other files of end-to-end runs searched for keys", files)
+    told.tell()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -24,6 +24,7 @@ from oms.v1 import order_pb2 as opb
 from oms.v1 import order_service_pb2 as pb
 from tests.canary import GIVEN, KEY_ID, SECOND_KEY_ID, SECOND_SECRET, SECRET, TOKEN, shown_below, shown_in
 from tests.e2e import processes
+from tests.e2e.errors import reason_of
 from tests.e2e.harness import House, configuration, submit_request, trading
 from tests.e2e.hearing import Hearing
 from tests.reach import PROVES, Reached
@@ -174,6 +175,33 @@ async def test_a_wrong_key_is_told_without_telling_it(tmp_path: Path) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await house.orders.SubmitOrder(submit_request(client_order_id="k"))
         assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+
+
+async def test_what_the_door_takes_is_what_the_settings_say(tmp_path: Path) -> None:
+    """Each limit of docs/security.md, as small as it may be set, at a real process; and after it all goes on."""
+    settings = {"max_request_bytes": 65_536, "max_metadata_bytes": 4_096, "max_streams_per_connection": 2}
+    async with trading(tmp_path, settings={**settings, "max_calls": 1}) as house:
+        submit = house.channel.unary_unary("/oms.v1.OrderService/SubmitOrder")
+        with pytest.raises(grpc.aio.AioRpcError) as too_long:
+            await submit(b"x" * 65_537)
+        with pytest.raises(grpc.aio.AioRpcError) as too_much:
+            await submit(b"", metadata=(("x-note", "v" * 5_000),))
+        stream = house.channel.unary_stream("/oms.v1.OrderService/StreamOrderEvents")
+        second = stream(b"")  # the first one is the tape's
+        assert await second.read() is not grpc.aio.EOF
+        with pytest.raises(grpc.aio.AioRpcError) as too_many:
+            await stream(b"").read()
+        second.cancel()
+        await house.venue.arm("hold_answer", method="POST", barrier="gate")
+        waiting = asyncio.ensure_future(house.submit(client_order_id="k"))
+        await house.venue.waiting("gate")
+        with pytest.raises(grpc.aio.AioRpcError) as too_busy:
+            await house.accounts.ListAccounts(apb.ListAccountsRequest())
+        await house.venue.release("gate")
+        assert (await waiting).order_id
+        refusals = [caught.value for caught in (too_long, too_much, too_many, too_busy)]
+        assert {refusal.code() for refusal in refusals} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+        assert [reason_of(refusal) for refusal in refusals] == ["", "", "TOO_MANY_STREAMS", "TOO_MANY_CALLS"]
 
 
 # ------------------------------------------------------------------------------------------------------------- crashes
