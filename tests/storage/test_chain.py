@@ -12,6 +12,7 @@ from orderd.storage import InlineRunner, JournalCorruptError, chain, migrate, op
 from orderd.storage.chain import ChainError, Position
 from orderd.storage.connect import open_reader, open_writer
 from orderd.system import SystemClock, SystemIds
+from tests.reach import Reached
 from tests.storage.conftest import Opening
 from tests.storage.integrity import check
 from tests.storage.making import accepted, order, submitted_order, then
@@ -98,7 +99,7 @@ DAMAGE = {
 
 @pytest.mark.parametrize("what", DAMAGE)
 async def test_a_start_refuses_what_is_not_what_was_written_and_says_where(
-    opening: Opening, database: Path, what: str
+    opening: Opening, database: Path, what: str, reached: Reached
 ) -> None:
     await _journal_of_six_commits(opening)
     statement, where = DAMAGE[what]
@@ -111,6 +112,7 @@ async def test_a_start_refuses_what_is_not_what_was_written_and_says_where(
         _verified(database)
     with pytest.raises(JournalCorruptError):  # nothing was changed and the lock is free: it is refused again
         await opening()
+    reached("P1", "kinds of damage to the events, each refused by a start", 1)
 
 
 async def test_an_event_that_was_put_in_behind_the_head_is_found(opening: Opening, database: Path) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import StaticPool, create_engine
 from orderd.storage import InlineRunner, JournalSchemaError, SqliteJournal, doctor, migrate, schema
 from orderd.storage.connect import open_writer
 from orderd.storage.runner import Runner, ThreadRunner
+from tests.reach import Reached
 from tests.storage.conftest import Opening
 from tests.storage.integrity import check
 from tests.storage.making import submitted_order
@@ -141,7 +142,9 @@ async def test_a_migration_that_dies_has_not_happened_and_the_next_start_resumes
     assert _revision(database) == "9998"
 
 
-async def test_an_older_build_refuses_a_newer_journal_and_leaves_it_alone(opening: Opening, database: Path) -> None:
+async def test_an_older_build_refuses_a_newer_journal_and_leaves_it_alone(
+    opening: Opening, database: Path, reached: Reached
+) -> None:
     await _old_journal(opening)
     with closing(open_writer(database)) as connection:
         connection.execute(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '9999'")
@@ -153,6 +156,7 @@ async def test_an_older_build_refuses_a_newer_journal_and_leaves_it_alone(openin
     assert _revision(database) == "9999"
     assert _tables(database) == before
     assert not list(database.parent.glob("*.before-upgrade*"))
+    reached("P19", "newer journals refused by an older build, untouched", 1)
 
 
 def test_a_script_runs_on_any_connection_that_is_handed_over(database: Path) -> None:
