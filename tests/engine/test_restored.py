@@ -224,6 +224,22 @@ def test_what_others_placed_stays_theirs_after_and_a_replacements_id_is_no_key(t
     live(tmp_path, main)
 
 
+def test_a_key_that_somebody_elses_order_has_at_the_broker_is_refused(tmp_path: Path) -> None:
+    """Their order has its record already: ours cannot be it, alike or not, and does not wait for an end for ever."""
+
+    async def main(world: World) -> None:
+        await world.start()
+        by_hand(world, "taken")
+        await asyncio.sleep(6)
+        await world.submit(client_order_id="taken", symbol="F", quantity="1", wait=Wait.BROKER)
+        ended = order(world, "taken")
+        assert (state_of(ended), ended.status_reason.code) == ("REJECTED", "DUPLICATE_CLIENT_ORDER_ID")
+        assert len(world.books().orders) == 1
+        await world.kill()
+
+    live(tmp_path, main)
+
+
 UNCLEAR = (FaultKind.LAND_LATE, FaultKind.LOSE_ANSWER, FaultKind.LOSE_REQUEST, FaultKind.HOLD_ANSWER)
 """What leaves the outcome of a submit open, at the latest for seven tenths of the settle time."""
 

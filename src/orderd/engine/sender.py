@@ -12,7 +12,7 @@ import asyncio
 import structlog
 
 from orderd.core.adopt import mismatch
-from orderd.core.facts import GaveUp, OutcomeLost, Sending
+from orderd.core.facts import GaveUp, OutcomeLost, Sending, View
 from orderd.core.facts import NotSent as NotSentFact
 from orderd.core.facts import Refused as RefusedFact
 from orderd.core.order import Order, OrderState
@@ -221,13 +221,19 @@ class Sender:
             await self._lost(order, outcome.code, outcome.message, outcome.raw)
         elif not found:
             await self._reject(order, outcome, outcome.code, outcome.message)
-        elif ours := [each for each in found if mismatch(order, each.view) is None]:
+        elif ours := [each for each in found if self._may_be(order, each.view)]:
             for each in ours:
                 raw = self._account.raw(each.view.broker_order_id, "lookup", each.raw)
                 await self._router.view(each.view, REPLY, raw)
         else:
             message = f"{outcome.message}: another order at the broker has this client id"
             await self._reject(order, outcome, "DUPLICATE_CLIENT_ORDER_ID", message)
+
+    def _may_be(self, order: Order, view: View) -> bool:
+        """Whether a broker order with this order's client id is it: alike, and not another record's already."""
+        account = self._account
+        owner = account.blotter.by_broker_id(account.account_id, view.broker_order_id)
+        return owner in {None, order.order_id} and mismatch(order, view) is None
 
     async def _reject(self, order: Order, outcome: Refused, code: str, message: str) -> None:
         raw = self._account.raw("", f"submit_refusal:{order.order_id}", outcome.raw)
