@@ -142,11 +142,11 @@ STORIES: Mapping[Story, Sequence[str]] = {
     is_replaced_by_a_person: ("replaced", "new", "partial_fill"),
     ends_by_itself: ("partial_fill", "expired"),
     is_rejected: ("new", "rejected"),
+    is_marked: ("suspended", "new", "partial_fill"),
     is_busted: ("partial_fill", "trade_bust"),
     is_corrected: ("partial_fill", "trade_correct", "fill"),
-    is_marked: ("suspended", "new", "partial_fill"),
 }
-"""What happens, and the events whose frames go wrong in it."""
+"""What happens, and the events whose frames go wrong in it. Last those that may block a symbol."""
 
 WRONGS: Mapping[str, dict[str, Any]] = {
     "dropped": {"kind": F.DROP_FRAME},
