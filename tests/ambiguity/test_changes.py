@@ -18,7 +18,7 @@ from orderd.venue.faults import FaultKind
 from tests.ambiguity import answers
 from tests.ambiguity.answers import Did, Row, Says
 from tests.ambiguity.desk import KNOWN_S, SYMBOLS, VERDICT_S, Desk, some, trade
-from tests.ambiguity.verdicts import BROKERS, Broker
+from tests.ambiguity.verdicts import A_FEW, Broker
 from tests.e2e.books import state_of
 from tests.reach import Reached
 
@@ -143,7 +143,7 @@ def expected_end(cells: Sequence[Cell], *, crossing: bool) -> dict[int, tuple[st
 
 
 @pytest.mark.scaled
-@pytest.mark.parametrize("broker", BROKERS, ids=str)
+@pytest.mark.parametrize("broker", A_FEW, ids=str)
 @pytest.mark.parametrize("crossing", [False, True], ids=["quiet", "filled-meanwhile"])
 def test_a_cancel_with_a_bad_answer(broker: Broker, crossing: bool, reached: Reached) -> None:
     rows = some(CANCELS, (broker, crossing), part=5)
@@ -228,7 +228,7 @@ def told(orders: Mapping[int, opb.Order], cells: Sequence[Cell]) -> dict[int, tu
 
 
 @pytest.mark.scaled
-@pytest.mark.parametrize("broker", BROKERS, ids=str)
+@pytest.mark.parametrize("broker", A_FEW, ids=str)
 def test_a_replace_with_a_bad_answer(broker: Broker, reached: Reached) -> None:
     rows = some(REPLACES, (broker, "replace"), part=5)
     cells = [Cell(number, row) for number, row in enumerate(rows)]

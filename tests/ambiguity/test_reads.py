@@ -15,7 +15,7 @@ from orderd.venue.orders import Status
 from tests.ambiguity import answers
 from tests.ambiguity.answers import Did, Row, Says
 from tests.ambiguity.desk import KNOWN_S, SYMBOLS, VERDICT_S, Desk, some, trade
-from tests.ambiguity.verdicts import BROKERS, Broker
+from tests.ambiguity.verdicts import A_FEW, BROKERS, Broker
 from tests.e2e.books import state_of
 from tests.reach import Reached
 
@@ -218,7 +218,7 @@ async def read_badly(desk: Desk, cells: Sequence[Cell]) -> None:
 
 
 @pytest.mark.scaled
-@pytest.mark.parametrize("broker", BROKERS, ids=str)
+@pytest.mark.parametrize("broker", A_FEW, ids=str)
 def test_an_order_read_by_its_id_with_a_bad_answer(broker: Broker, reached: Reached) -> None:
     another = answers.lies({"another order": {"id": "b0000000-0000-4000-8000-000000000000"}})
     rows = some([*READS, *another], (broker, "by id"))

@@ -15,7 +15,7 @@ from orderd.venue.dialect import DuplicateIds, Lookup
 from tests.ambiguity import answers, verdicts
 from tests.ambiguity.answers import Did, Row, Says
 from tests.ambiguity.desk import HOLDINGS, KNOWN_S, SYMBOLS, VERDICT_S, Desk, kinds, seconds_between, some, trade
-from tests.ambiguity.verdicts import BROKERS, Broker, Kind, Verdict
+from tests.ambiguity.verdicts import A_FEW, BROKERS, Broker, Kind, Verdict
 from tests.e2e.books import state_of
 from tests.reach import Reached
 
@@ -158,7 +158,8 @@ def test_a_submit_with_a_bad_answer(broker: Broker, reached: Reached) -> None:
     reached("P2", "intents that stayed one order in spite of that", len(cells))
 
 
-@pytest.mark.parametrize("broker", BROKERS, ids=str)
+@pytest.mark.scaled
+@pytest.mark.parametrize("broker", A_FEW, ids=str)
 def test_a_429_in_the_brokers_own_words_is_not_a_send(broker: Broker, reached: Reached) -> None:
     """It holds everything back until the next minute, so these have a day of their own."""
     rows = [row for row in answers.CHANGES if row.says is Says.NOT_SENT]

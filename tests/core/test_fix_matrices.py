@@ -1,49 +1,52 @@
-"""The order state changes of FIX 4.4 (volume 4, appendix D), as tables: what is told, and the order after it.
+"""The order state changes of FIX 4.4 (volume 4, appendix D), told to the core as facts: tests/fix/table.py."""
 
-FIX's PendingCancel and PendingReplace are flags beside our state, its DoneForDay is a word of a working order.
-"""
-
-from typing import NamedTuple
+from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import pytest
 
 from orderd.core.facts import CancelDeclined, Refused, ReplaceDeclined
-from orderd.core.order import EventSource, Order, OrderState, Phase
+from orderd.core.order import EventSource, Order, OrderState, Phase, TimeInForce
+from orderd.core.values import BrokerOrderId
+from orderd.core.verdicts import Impossible
 from tests.core.builders import (
     ACCEPTED,
     CANCELED,
     EXPIRED,
     QUEUED,
     REJECTED,
+    SENT,
     Told,
     after,
     bust,
+    by_notional,
     cancel,
     correct,
+    created,
     dec,
     fill,
+    intent,
     replace,
     report,
     successor,
+    tell,
+    terms,
     when,
 )
+from tests.fix.steps import Act, Row, Scenario, Step
+from tests.fix.table import SCENARIOS
+from tests.reach import Reached
 
-S = OrderState
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 STREAM = EventSource.BROKER_STREAM
-
-
-class Row(NamedTuple):
-    """What is told; the state, cumulative quantity and leaves after it, and the pending flags (C, R)."""
-
-    told: Told
-    state: str
-    cum: int
-    leaves: int
-    pending: str = ""
+LATER = 10**6
+"""When the order is read: after everything that was told."""
 
 
 def refused(order: Order, n: int) -> Refused:
-    return Refused(at=when(n), source=EventSource.BROKER_REPLY, code="unknown symbol")
+    return Refused(at=when(n), source=EventSource.BROKER_REPLY, code="REFUSED")
 
 
 def cancel_too_late(order: Order, n: int) -> CancelDeclined:
@@ -54,153 +57,116 @@ def replace_too_late(order: Order, n: int) -> ReplaceDeclined:
     return ReplaceDeclined(at=when(n), source=STREAM, code="too late to replace")
 
 
-def to(quantity: int) -> Told:
-    return replace(quantity=dec(quantity))
+SIMPLE: dict[Act, Told] = {
+    Act.TAKES: QUEUED,
+    Act.WORKS: ACCEPTED,
+    Act.REFUSES: refused,
+    Act.REJECTS: REJECTED,
+    Act.EXPIRES: EXPIRED,
+    Act.CANCELS: CANCELED,
+    Act.ASKS_CANCEL: cancel(),
+    Act.REFUSES_CANCEL: cancel_too_late,
+    Act.REFUSES_REPLACE: replace_too_late,
+}
+PHASES = {
+    Act.CANCELS: Phase.CANCELED,
+    Act.EXPIRES: Phase.EXPIRED,
+    Act.REJECTS: Phase.REJECTED,
+}
 
 
-DONE_FOR_DAY = report(Phase.WORKING, "done_for_day")
-PENDING_CANCEL = report(Phase.PENDING_CANCEL)
-PENDING_REPLACE = report(Phase.PENDING_REPLACE)
-REPLACED = successor(Phase.WORKING, "new")
-READ_FILLED = report(Phase.FILLED, "filled", asked_ns=10**6)
-READ_WORKING = report(Phase.WORKING, "new", asked_ns=10**6)
+class Core:
+    """Plays a table to one order."""
 
-MATRICES: dict[str, list[Row]] = {
-    "A.1.a filled in several executions": [
-        Row(QUEUED, "SUBMITTED", 0, 10),
-        Row(ACCEPTED, "ACCEPTED", 0, 10),
-        Row(fill("1", "2"), "PARTIALLY_FILLED", 2, 8),
-        Row(fill("2", "3"), "PARTIALLY_FILLED", 5, 5),
-        Row(fill("3", "5"), "FILLED", 10, 0),
-    ],
-    "A.1.b part-filled, done for the day, and on the next": [
-        Row(ACCEPTED, "ACCEPTED", 0, 10),
-        Row(fill("1", "4"), "PARTIALLY_FILLED", 4, 6),
-        Row(DONE_FOR_DAY, "PARTIALLY_FILLED", 4, 6),
-        Row(report(Phase.WORKING, "new"), "PARTIALLY_FILLED", 4, 6),
-        Row(fill("2", "6"), "FILLED", 10, 0),
-    ],
-    "A.1.c part-filled, expired": [
-        Row(ACCEPTED, "ACCEPTED", 0, 10),
-        Row(fill("1", "4"), "PARTIALLY_FILLED", 4, 6),
-        Row(EXPIRED, "EXPIRED", 4, 0),
-    ],
-    "B.1.a canceled before any execution": [
-        Row(ACCEPTED, "ACCEPTED", 0, 10),
-        Row(cancel(), "ACCEPTED", 0, 10, "C"),
-        Row(PENDING_CANCEL, "ACCEPTED", 0, 10, "C"),
-        Row(CANCELED, "CANCELED", 0, 0),
-    ],
-    "B.1.b canceled with executions while the cancel was active": [
-        Row(ACCEPTED, "ACCEPTED", 0, 10),
-        Row(fill("1", "2"), "PARTIALLY_FILLED", 2, 8),
-        Row(cancel(), "PARTIALLY_FILLED", 2, 8, "C"),
-        Row(fill("2", "3"), "PARTIALLY_FILLED", 5, 5, "C"),
-        Row(PENDING_CANCEL, "PARTIALLY_FILLED", 5, 5, "C"),
-        Row(fill("3", "1", phase=Phase.PENDING_CANCEL), "PARTIALLY_FILLED", 6, 4, "C"),
-        Row(CANCELED, "CANCELED", 6, 0),
-    ],
-    "B.1.c filled before the cancel": [
-        Row(ACCEPTED, "ACCEPTED", 0, 10),
-        Row(cancel(), "ACCEPTED", 0, 10, "C"),
-        Row(fill("1", "10"), "FILLED", 10, 0),
-        Row(cancel_too_late, "FILLED", 10, 0),
-    ],
-    "B.1.d the cancel refused": [
-        Row(ACCEPTED, "ACCEPTED", 0, 10),
-        Row(cancel(), "ACCEPTED", 0, 10, "C"),
-        Row(cancel_too_late, "ACCEPTED", 0, 10),
-        Row(fill("1", "10"), "FILLED", 10, 0),
-    ],
-    "C.1.a replaced to more, nothing executed": [
-        Row(ACCEPTED, "ACCEPTED", 0, 10),
-        Row(to(11), "ACCEPTED", 0, 10, "R"),
-        Row(PENDING_REPLACE, "ACCEPTED", 0, 10, "R"),
-        Row(REPLACED, "ACCEPTED", 0, 11),
-        Row(fill("1", "1"), "PARTIALLY_FILLED", 1, 10),
-    ],
-    "C.1.b replaced to more, executed while pending": [
-        Row(ACCEPTED, "ACCEPTED", 0, 10),
-        Row(fill("1", "1"), "PARTIALLY_FILLED", 1, 9),
-        Row(to(12), "PARTIALLY_FILLED", 1, 9, "R"),
-        Row(fill("2", "2", phase=Phase.PENDING_REPLACE), "PARTIALLY_FILLED", 3, 7, "R"),
-        Row(REPLACED, "PARTIALLY_FILLED", 3, 9),
-        Row(fill("3", "9"), "FILLED", 12, 0),
-    ],
-    "C.1.c the order filled first, the replace refused": [
-        Row(ACCEPTED, "ACCEPTED", 0, 10),
-        Row(to(12), "ACCEPTED", 0, 10, "R"),
-        Row(fill("1", "10"), "FILLED", 10, 0),
-        Row(replace_too_late, "FILLED", 10, 0),
-    ],
-    "C.2 replaced at another price": [
-        Row(ACCEPTED, "ACCEPTED", 0, 10),
-        Row(replace(limit_price=dec("21")), "ACCEPTED", 0, 10, "R"),
-        Row(REPLACED, "ACCEPTED", 0, 10),
-    ],
-    "C.3.a replaced to less": [
-        Row(ACCEPTED, "ACCEPTED", 0, 10),
-        Row(fill("1", "3"), "PARTIALLY_FILLED", 3, 7),
-        Row(to(5), "PARTIALLY_FILLED", 3, 7, "R"),
-        Row(REPLACED, "PARTIALLY_FILLED", 3, 2),
-    ],
-    "C.3.b replaced to less, which executed meanwhile": [
-        Row(ACCEPTED, "ACCEPTED", 0, 10),
-        Row(to(5), "ACCEPTED", 0, 10, "R"),
-        Row(fill("1", "5"), "PARTIALLY_FILLED", 5, 5, "R"),
-        Row(REPLACED, "FILLED", 5, 0),
-    ],
-    "C.3.c executed beyond the smaller quantity: the replace is refused": [
-        Row(ACCEPTED, "ACCEPTED", 0, 10),
-        Row(to(5), "ACCEPTED", 0, 10, "R"),
-        Row(fill("1", "7"), "PARTIALLY_FILLED", 7, 3, "R"),
-        Row(replace_too_late, "PARTIALLY_FILLED", 7, 3),
-    ],
-    "D.1 one cancel and one replace: the cancel waits for the surviving id": [
-        Row(ACCEPTED, "ACCEPTED", 0, 10),
-        Row(to(12), "ACCEPTED", 0, 10, "R"),
-        Row(cancel(), "ACCEPTED", 0, 10, "CR"),
-        Row(REPLACED, "ACCEPTED", 0, 12, "C"),
-        Row(CANCELED, "CANCELED", 0, 0),
-    ],
-    "F.1.a fill or kill that cannot be filled": [
-        Row(QUEUED, "SUBMITTED", 0, 10),
-        Row(CANCELED, "CANCELED", 0, 0),
-    ],
-    "F.1.b immediate or cancel, part-filled": [
-        Row(ACCEPTED, "ACCEPTED", 0, 10),
-        Row(fill("1", "4"), "PARTIALLY_FILLED", 4, 6),
-        Row(CANCELED, "CANCELED", 4, 0),
-    ],
-    "G.1.a refused at once": [Row(refused, "REJECTED", 0, 0)],
-    "G.1.b refused after it was queued": [Row(QUEUED, "SUBMITTED", 0, 10), Row(REJECTED, "REJECTED", 0, 0)],
-    "H.1.a an execution corrected on a filled order": [
-        Row(ACCEPTED, "ACCEPTED", 0, 10),
-        Row(fill("1", "4"), "PARTIALLY_FILLED", 4, 6),
-        Row(fill("2", "6"), "FILLED", 10, 0),
-        Row(correct("2", "2c", "6", "19.5"), "FILLED", 10, 0),
-    ],
-    "H.1.b an execution busted on a working order": [
-        Row(ACCEPTED, "ACCEPTED", 0, 10),
-        Row(fill("1", "4"), "PARTIALLY_FILLED", 4, 6),
-        Row(bust("1"), "ACCEPTED", 0, 10),
-        Row(READ_WORKING, "ACCEPTED", 0, 10),
-    ],
-    "H.1.c an execution busted on a filled order, which ends short": [
-        Row(ACCEPTED, "ACCEPTED", 0, 10),
-        Row(fill("1", "4"), "PARTIALLY_FILLED", 4, 6),
-        Row(fill("2", "6"), "FILLED", 10, 0),
-        Row(bust("1"), "FILLED", 6, 0),
-        Row(READ_FILLED, "CANCELED", 6, 0),
-    ],
-}  # fmt: skip
+    def __init__(self, scenario: Scenario) -> None:
+        """The order has been sent; nothing has been heard of it."""
+        wanted = terms(time_in_force=TimeInForce[scenario.time_in_force])
+        self.order = by_notional() if scenario.notional else after(SENT, start=created(intent(terms=wanted)))
+        self.executions: list[str] = []
+        self.phase = Phase.WORKING
+        self.replaces = 0
+
+    def play(self, step: Step) -> None:
+        """Tell the order what this step is; what it does not hear of is told by nobody."""
+        self.phase = PHASES.get(step.act, self.phase)
+        for told in self._told(step):
+            self.order = after(told, start=self.order)
+
+    def _told(self, step: Step) -> list[Told]:
+        special: dict[Act, Callable[[Step], list[Told]]] = {
+            Act.FILLS: self._fill,
+            Act.ASKS_REPLACE: self._ask,
+            Act.IS_TOLD_NO: self._is_told_no,
+            Act.REPLACES: lambda _: self._successor(is_asked=True),
+            Act.REPLACES_UNASKED: lambda step: self._successor(is_asked=False, **self._changes(step)),
+            Act.SAYS: lambda step: [report(self.phase, step.word)],
+            Act.IS_READ: lambda _: self._read(),
+            Act.BUSTS: self._bust,
+            Act.CORRECTS: self._correct,
+            Act.SUBMITS_AGAIN: lambda _: [],
+        }
+        return special[step.act](step) if step.act in special else [SIMPLE[step.act]]
+
+    def _fill(self, step: Step) -> list[Told]:
+        self.executions.append(f"e-{len(self.executions) + 1}")
+        wanted, total = self.order.terms.quantity, self.order.filled_quantity + Decimal(step.quantity)
+        if self.order.is_open and (total >= wanted if wanted is not None else total * Decimal(step.price) >= 500):
+            self.phase = Phase.FILLED
+        return [fill(self.executions[-1], step.quantity, step.price, phase=self.phase, average_price=None)]
+
+    def _changes(self, step: Step) -> dict[str, Decimal | None]:
+        said = {"quantity": step.quantity, "limit_price": step.price}
+        return {name: dec(value) for name, value in said.items() if value}
+
+    def _ask(self, step: Step) -> list[Told]:
+        return [replace(f"r-{len(self.order.replace_requests) + 1}", **self._changes(step))]
+
+    def _is_told_no(self, step: Step) -> list[Told]:
+        assert isinstance(tell(self.order, self._ask(step)[0]), Impossible)
+        return []
+
+    def _successor(self, *, is_asked: bool, **changes: Decimal | None) -> list[Told]:
+        self.replaces += 1
+        said: dict[str, object] = {
+            "broker_order_id": BrokerOrderId(f"b-{self.replaces + 1}"),
+            "replaces": f"b-{self.replaces}",
+        }
+        if changes:
+            said["terms"] = terms(time_in_force=self.order.terms.time_in_force, **changes)
+        return [successor(Phase.WORKING, "new", is_asked=is_asked, **said)]
+
+    def _read(self) -> list[Told]:
+        order = self.order
+        phase = Phase.QUEUED if order.state is OrderState.SUBMITTED else self.phase
+        link = order.links[-1]
+        figure = sum(f.quantity for f in order.fills if f.is_counted and f.broker_order_id == link.broker_order_id)
+        return [report(phase, asked_ns=LATER + order.version, filled_quantity=str(figure), average_price=None)]
+
+    def _bust(self, step: Step) -> list[Told]:
+        """The order is read again before its state is believed."""
+        self.order = after(bust(self.executions[step.number - 1]), start=self.order)
+        return self._read()
+
+    def _correct(self, step: Step) -> list[Told]:
+        previous = self.executions[step.number - 1]
+        self.executions[step.number - 1] = f"{previous}c"
+        told = correct(previous, f"{previous}c", step.quantity, step.price)
+        self.order = after(told, start=self.order)
+        return self._read()
 
 
-@pytest.mark.parametrize("name", MATRICES)
-def test_the_order_goes_as_fix_says(name: str) -> None:
-    order = after()
-    for number, row in enumerate(MATRICES[name], start=1):
-        order = after(row.told, start=order)
-        flags = "C" * order.pending_cancel + "R" * (order.pending_replace is not None)
-        seen = (order.state.value, order.filled_quantity, order.leaves_quantity, flags)
-        assert seen == (row.state, row.cum, row.leaves, row.pending), f"row {number}"
+def seen(order: Order, step: Step) -> Row:
+    """The order as a row of the table."""
+    leaves = "" if order.leaves_quantity is None else f"{order.leaves_quantity}"
+    average = "" if order.average_fill_price is None else f"{order.average_fill_price.normalize():f}"
+    flags = "C" * order.pending_cancel + "R" * (order.pending_replace is not None)
+    return Row(step, order.state.value, f"{order.filled_quantity}", leaves, average, flags)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
+def test_the_order_goes_as_the_table_says(scenario: Scenario, reached: Reached) -> None:
+    core = Core(scenario)
+    for number, row in enumerate(scenario.rows, start=1):
+        core.play(row.step)
+        assert seen(core.order, row.step) == row, f"row {number}"
+    reached("P5", "rows of the order state change tables, told to the core", len(scenario.rows))
