@@ -232,3 +232,15 @@ async def test_a_journal_from_before_the_chain_is_linked_by_its_migration(
     await journal.close()
     assert check(old).head == 14
     assert _verified(old).sequence == 14
+
+
+async def test_pages_that_sqlite_cannot_read_are_damage_too(opening: Opening, database: Path) -> None:
+    await _journal_of_six_commits(opening)
+    with closing(sqlite3.connect(database)) as connection:
+        ((page,),) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'order_events'").fetchall()
+        ((size,),) = connection.execute("PRAGMA page_size").fetchall()
+    with database.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * 64)
+    with pytest.raises(JournalCorruptError, match=r"SQLite says .*malformed.*orderd doctor .*orderd restore"):
+        await opening()

@@ -14,7 +14,7 @@ from typing import Any, Final
 import aiosqlite
 from sqlalchemy.exc import DBAPIError
 
-from orderd.storage.errors import JournalFileError, JournalUnsafeError
+from orderd.storage.errors import JournalCorruptError, JournalFileError, JournalUnsafeError
 
 STATEMENTS_KEPT: Final = 512
 
@@ -110,4 +110,8 @@ def translated(path: Path) -> Generator[None]:
     try:
         yield
     except (sqlite3.Error, DBAPIError, OSError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        # The kind of an error is its low byte. The attribute is missing where SQLite was not the one to complain.
+        if getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CORRUPT:
+            raise JournalCorruptError(path, f"SQLite says {cause}") from error
         raise JournalFileError(f"{path} cannot be opened as a journal: {error}") from error

@@ -40,8 +40,8 @@ class JournalCorruptError(OpenError):
     def __init__(self, path: Path, what: str) -> None:
         """Say which events are in doubt, and what an operator can do."""
         super().__init__(
-            f"{path} is damaged: {what}. It is not traded on, and nothing in it was changed. Keep the file, see what "
-            f"is wrong with it (orderd doctor --database {path}), and go on from the last backup (orderd restore)"
+            f"{path} is damaged: {what}. It is not traded on. Keep the file, see what is wrong with it "
+            f"(orderd doctor --database {path}), and go on from the last backup (orderd restore)"
         )
 
 
