@@ -6,11 +6,23 @@ from typing import get_args
 import msgspec
 import pytest
 
-from orderd.core.events import TYPE_OF, Event
+from orderd.core.events import (
+    TYPE_OF,
+    Canceled,
+    CancelRefused,
+    Denied,
+    Event,
+    Expired,
+    OutcomeUnknown,
+    Rejected,
+    ReplaceRefused,
+    Resolved,
+    SubmitFailed,
+)
 from orderd.core.evolve import evolve
 from orderd.core.facts import Fact, SettledByOperator, Verdicts
 from orderd.core.lifecycle import decide
-from orderd.core.order import ENDED, Order, OrderState, Phase
+from orderd.core.order import ENDED, EventSource, Order, OrderState, Phase
 from orderd.core.table import NEXT
 from orderd.core.verdicts import Apply, Duplicate, Impossible, Stale
 from tests.core.builders import (
@@ -124,6 +136,7 @@ TOLD: dict[str, Told] = {
     "settled as busted by a stranger": busted("e-99"),
 }
 
+SAYING_WHY = (CancelRefused, Denied, Expired, OutcomeUnknown, Rejected, ReplaceRefused, Resolved, SubmitFailed)
 EDGES = {(source, dest) for (source, _), dest in NEXT.items()}
 
 
@@ -142,16 +155,35 @@ def check(before: Order, after_it: Order, event: Event, was: OrderState | None) 
         assert (after_it.pending_cancel, after_it.pending_replace) == (False, None)
 
 
+def check_origin(fact: Fact, event: Event, before: Order) -> None:
+    """Who said it and when is never lost on the way from a fact to its events, nor why."""
+    assert event.at == fact.at
+    is_ours = isinstance(event, Canceled) and not before.links
+    assert event.source is (EventSource.ENGINE if is_ours and before.state is OrderState.CREATED else fact.source)
+    assert event.heard_ns == fact.heard_ns
+    says_why = isinstance(event, SAYING_WHY) or (isinstance(event, Canceled) and not before.links)
+    assert event.reason is not None or not says_why, event
+    if event.reason is not None:
+        assert event.reason.code
+        assert event.reason.origin
+        assert isinstance(event.reason.message, str)
+    if event.link is not None:
+        assert event.link.client_order_id, "views say it"
+
+
 @pytest.mark.parametrize("name", ORDERS)
 def test_every_fact_gets_an_answer(name: str) -> None:
     order = ORDERS[name] if name != "replaced" else msgspec.structs.replace(REPLACED, closed_time=REPLACED.created_time)
     for told in TOLD.values():
-        verdict = decide(order, told(order, number_of(order)))
+        fact = told(order, number_of(order))
+        verdict = decide(order, fact)
         assert isinstance(verdict, Apply | Duplicate | Stale | Impossible)
+        assert all({finding.expected, finding.observed}.isdisjoint({"", "None"}) for finding in verdict.findings), fact
         if isinstance(verdict, Apply):
             before = order
             for step in verdict.steps:
                 check(before, step.after, step.event, step.before)
+                check_origin(fact, step.event, before)
                 before = step.after
             assert verdict.order == before
 

@@ -90,6 +90,28 @@ def test_what_was_written_and_never_sent_is_sent_after_a_restart(tmp_path: Path,
     run_virtual(main)
 
 
+def test_a_drain_waits_for_the_answer_that_is_on_its_way_and_records_it(tmp_path: Path, reached: Reached) -> None:
+    async def main() -> None:
+        world = World(tmp_path, 7, policy={"submit_timeout_s": 30})
+        await world.start()
+        arm(world, FaultKind.DROP_FRAME, path="")
+        arm(world, FaultKind.HOLD_ANSWER, method="POST", barrier="flying")
+        order_id, _ = await world.submit(client_order_id="flying")
+        await asyncio.sleep(0.1)
+        draining = asyncio.create_task(world.alive.engine.drain())
+        await asyncio.sleep(5)
+        assert not draining.done()
+        assert state(world, order_id) == "SUBMITTED"
+        world.face.venue.faults.barriers.release("flying")
+        world.pump()
+        await asyncio.wait_for(draining, 1)
+        assert is_placed(world, order_id), "recorded before the process ends"
+        await world.kill()
+        reached("P4", "answers that a drain waited for and recorded", 1)
+
+    run_virtual(main)
+
+
 def test_a_crowd_does_not_get_past_the_limit_of_open_orders(tmp_path: Path, reached: Reached) -> None:
     """Each of them is judged before any of them is committed: those on their way count."""
 

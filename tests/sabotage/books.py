@@ -52,8 +52,8 @@ BOOKS: tuple[Defect, ...] = (
         name="fills are inferred where the broker tells executions",
         promise="P5",
         file="engine/router.py",
-        text="capabilities(order.asset_class).has_execution_ids\n",
-        becomes="capabilities(order.asset_class).can_replace\n",
+        text="        return not self._account.broker.capabilities(order.asset_class).has_execution_ids\n",
+        becomes="        return self._account.broker.capabilities(order.asset_class).has_execution_ids\n",
         tests=("tests/e2e/test_lost_frames.py", BAD_DAYS),
     ),
     Defect(

@@ -183,6 +183,7 @@ SENDING: tuple[Defect, ...] = (
         file="engine/workers.py",
         text="        await self.sender.drained(min(self.account.policy.submit_timeout_s, DRAIN_CAP_S))\n",
         becomes="        await self.sender.drained(0)\n",
-        tests=("tests/e2e/test_leaving.py::test_a_drain_records_what_is_in_flight_and_still_takes_cancels",),
+        tests=("tests/engine/test_restarts_and_clocks.py",),
+        is_quick=True,
     ),
 )

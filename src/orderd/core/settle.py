@@ -172,7 +172,7 @@ def _filled(draft: Draft, link: BrokerLink, fact: Word) -> None:
             _cancel_busted(draft, link, fact)
     elif order.is_open and order.is_short:
         if isinstance(fact, Reported):
-            draft.find(DiscrepancyKind.FILLED_SHORT, order.terms.quantity, order.filled_quantity)
+            draft.find(DiscrepancyKind.FILLED_SHORT, order.terms.quantity or "any quantity", order.filled_quantity)
     elif order.is_open:
         to_state = draft.move(Move.FILL_REST) or order.state
         draft.add(Restated(at=fact.at, source=fact.source, heard_ns=fact.heard_ns, link=link, to_state=to_state))

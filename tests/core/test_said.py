@@ -1,0 +1,155 @@
+"""What is said must not get lost: reasons, names, times and findings, in the corners that nothing else looks at."""
+
+import msgspec
+import pytest
+
+from orderd.core.book import infer
+from orderd.core.events import Created, FillBusted
+from orderd.core.imports import external_order
+from orderd.core.keys import derive
+from orderd.core.lifecycle import create, decide
+from orderd.core.order import EventSource, Mode, OrderState, Phase
+from orderd.core.reconcile import plan
+from orderd.core.values import AccountId, OrderId
+from orderd.core.verdicts import Stale
+from tests.core.builders import (
+    ACCEPTED,
+    AT,
+    Told,
+    after,
+    applied,
+    bust,
+    cancel,
+    created,
+    dec,
+    fill,
+    intent,
+    kinds,
+    report,
+    seen,
+    steps,
+    successor,
+    tell,
+    terms,
+    when,
+)
+from tests.core.test_own_facts import gave_up, lost
+
+NOW = 10**6
+
+
+def test_the_first_step_of_an_order_is_its_creation() -> None:
+    step = create(created(), source=EventSource.CLIENT)
+    assert isinstance(step.event, Created)
+    assert (step.event.at, step.event.source, step.before) == (AT, EventSource.CLIENT, None)
+
+
+def test_the_brokers_names_and_id_of_the_client_stay_on_the_link() -> None:
+    (link,) = after(ACCEPTED).links
+    assert (link.broker_order_id, link.client_order_id, link.status) == ("b-1", "key-1", "new")
+
+
+@pytest.mark.parametrize(
+    ("told", "code", "message"),
+    [
+        ((ACCEPTED, report(Phase.EXPIRED, "expired", reason_text="the day is over")), "EXPIRED", "the day is over"),
+        ((cancel("changed my mind"), gave_up()), "STALE", None),
+        ((lost(),), None, None),
+    ],
+)
+def test_an_end_says_why(told: tuple[Told, ...], code: str | None, message: str | None) -> None:
+    reason = after(*told).reason
+    assert reason is not None
+    assert code is None or reason.code == code
+    assert message is None or reason.message == message
+
+
+def test_a_cancel_from_elsewhere_says_what_the_broker_called_it_and_its_end_too() -> None:
+    asked, withdrawn = steps(
+        after(ACCEPTED), report(Phase.PENDING_CANCEL, "pending_cancel"), report(Phase.WORKING, "new")
+    )
+    assert asked.event.reason is not None
+    assert (asked.event.reason.code, asked.event.reason.message) == ("CANCEL_AT_BROKER", "pending_cancel")
+    assert withdrawn.event.reason is not None
+    assert (withdrawn.event.reason.code, withdrawn.event.reason.message) == ("CANCEL_WITHDRAWN", "new")
+
+
+def test_a_replace_at_the_broker_names_both_orders() -> None:
+    verdict = applied(tell(after(ACCEPTED), successor(Phase.WORKING, "new", is_asked=False)))
+    (named,) = [step.event for step in verdict.steps if step.event.reason is not None]
+    assert named.reason is not None
+    assert named.reason.message == "b-1 became b-2"
+
+
+def test_the_trail_of_an_undone_execution_names_its_broker_order() -> None:
+    verdict = applied(tell(after(ACCEPTED, bust("e-1")), fill("e-1", "4")))
+    (undone,) = [step.event for step in verdict.steps if isinstance(step.event, FillBusted)]
+    assert undone.link is not None
+    assert undone.link.broker_order_id == "b-1"
+
+
+def test_a_stale_word_still_tells_what_it_contradicts() -> None:
+    order = after(ACCEPTED, fill("e-1", "4"))
+    # The same execution at another price, in a message that is older than what is known.
+    verdict = decide(order, fill("e-1", "4", "21", cum="4", status="old", updated_ns=1)(order, 1))
+    assert isinstance(verdict, Stale)
+    assert kinds(verdict) == ["EXECUTION_CHANGED"]
+
+
+def test_a_word_of_another_price_does_not_turn_the_brokers_time_back() -> None:
+    order = after(ACCEPTED, fill("e-1", "2"))
+    known = order.links[-1].updated_ns
+    grown = after(report(Phase.WORKING, "partially_filled", filled_quantity="3", updated_ns=known - 5), start=order)
+    assert grown.links[-1].reported_quantity == 3
+    assert grown.links[-1].updated_ns == known
+
+
+def test_a_price_of_nothing_is_no_price_of_an_inferred_fill() -> None:
+    """Two were executed at 20; if three average 13.3333, the third cost nothing: that is the broker's rounding."""
+    order = after(ACCEPTED, fill("e-1", "2", "20"))
+    link = msgspec.structs.replace(order.links[-1], reported_quantity=dec(4), reported_average=dec(10))
+    (guessed,) = infer(order, link, when(9), EventSource.ENGINE, None)
+    assert (guessed.quantity, guessed.price) == (dec(2), dec(10))
+
+
+def test_a_key_without_any_size_is_the_same_for_ever() -> None:
+    asked = intent(terms=terms(quantity=None))
+    assert derive(asked) == "t-hxy2boljlsefblabp6hw56beym"
+
+
+def test_every_order_without_an_answer_is_looked_up_whatever_stands_before_it() -> None:
+    working, first, second = after(ACCEPTED), after(lost()), after(lost())
+    orders = [
+        working,
+        msgspec.structs.replace(first, order_id=OrderId("o-2")),
+        msgspec.structs.replace(second, order_id=OrderId("o-3")),
+    ]
+    planned = plan(orders=orders, seen_open=[], seen_since=[], executions=[], asked_ns=NOW, at=when(500))
+    assert list(planned.lookups) == ["o-2", "o-3"]
+
+
+def test_of_two_views_that_know_as_much_the_one_of_an_end_is_the_later() -> None:
+    stranger = seen(after(ACCEPTED), NOW, Phase.WORKING, "new", broker_order_id="b-9", client_order_id="theirs")
+    ended = msgspec.structs.replace(stranger, phase=Phase.CANCELED, status="canceled")
+    for views in ([stranger, ended], [ended, stranger]):
+        planned = plan(orders=[], seen_open=views, seen_since=[], executions=[], asked_ns=NOW, at=when(500))
+        assert [view.phase for view in planned.externals] == [Phase.CANCELED]
+
+
+def test_successors_that_replace_each_other_are_taken_all_the_same() -> None:
+    """A broker that says so makes no sense; a plan is made nevertheless."""
+    order = after(ACCEPTED)
+    key = order.intent.client_order_id
+    one = seen(order, NOW, Phase.WORKING, "new", broker_order_id="b-2", replaces="b-3", client_order_id=key)
+    other = seen(order, NOW, Phase.WORKING, "new", broker_order_id="b-3", replaces="b-2", client_order_id=key)
+    planned = plan(orders=[order], seen_open=[one, other], seen_since=[], executions=[], asked_ns=NOW, at=when(500))
+    assert [order_id for order_id, _ in planned.facts]
+
+
+def test_an_imported_order_keeps_when_it_was_submitted() -> None:
+    view = seen(after(ACCEPTED), NOW, Phase.WORKING, "new", submitted_time=when(3))
+    order = external_order(
+        view, order_id=OrderId("o-9"), account_id=AccountId("paper"), broker="alpaca", mode=Mode.PAPER, at=when(9)
+    )
+    assert order.submitted_time == when(3)
+    assert order.state is not OrderState.CREATED
