@@ -13,9 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from orderd.storage.errors import DisplacedError
+from orderd.storage.presence import Presence
+
 WORTHWHILE_PAGES: Final = 4_000
 PAGES_A_COMMIT: Final = 10
 """A commit touches about this many pages for its indexes, and one more for each row; only used to guess when."""
+LOOK_S: Final = 1.0
+"""How often the files are looked at while nothing is written."""
 URGENT_BYTES: Final = 32 * 1024 * 1024
 """Half of what is promised: past it the writer does not wait for the thread's turn."""
 
@@ -45,6 +50,7 @@ class Checkpointer:
     def __init__(self, connection: sqlite3.Connection, database: Path) -> None:
         """Take over a settled connection."""
         self._connection = connection
+        self.presence = Presence(database)
         self._log = database.with_name(database.name + "-wal")
         self._turn = threading.Lock()
         self._due = threading.Event()
@@ -61,7 +67,8 @@ class Checkpointer:
         self._thread.start()
 
     def between_batches(self, rows: int) -> None:
-        """Take note of a commit of so many rows; finish what the thread began. Raises sqlite3.Error."""
+        """Take note of a commit of so many rows; finish what the thread began. Raises sqlite3.Error, DisplacedError."""
+        self._look()
         self._pages += PAGES_A_COMMIT + rows
         if self._has_rest or self.log_bytes() > URGENT_BYTES:
             self._checkpoint("PASSIVE")
@@ -81,7 +88,10 @@ class Checkpointer:
             return 0
 
     def close(self, *, is_final: bool) -> None:
-        """End the thread, move everything when `is_final`, close the connection. Raises sqlite3.Error."""
+        """End the thread, move everything when `is_final`, close the connection.
+
+        Raises sqlite3.Error, OSError, DisplacedError.
+        """
         self._is_stopping = True
         self._due.set()
         if self._thread is not None:
@@ -93,15 +103,31 @@ class Checkpointer:
             self._connection.close()
 
     def _run(self, on_failure: Callable[[Exception], None]) -> None:
-        while self._due.wait() and not self._is_stopping:
-            self._due.clear()
+        while True:
+            is_due = self._due.wait(LOOK_S)
+            if self._is_stopping:
+                return
             try:
-                self._checkpoint("PASSIVE")
-            except sqlite3.Error as error:
+                if is_due:
+                    self._due.clear()
+                    self._checkpoint("PASSIVE")
+                    self._has_rest = True
+                else:
+                    self._look()
+            except (sqlite3.Error, OSError, DisplacedError) as error:
                 on_failure(error)
                 return
-            self._has_rest = True
+
+    def _look(self) -> None:
+        """See whether the files are still ours, unless a checkpoint writes to them now: it looks, too."""
+        if self._turn.acquire(blocking=False):
+            try:
+                self.presence.check()
+            finally:
+                self._turn.release()
 
     def _checkpoint(self, mode: str) -> None:
         with self._turn:
+            self.presence.check()  # nothing is written into a file that somebody has put there
             self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+            self.presence.settle()

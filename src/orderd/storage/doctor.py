@@ -22,6 +22,7 @@ from orderd.storage import statements
 from orderd.storage.books import EventRow, FillRow, OrderRow, Record, faults
 from orderd.storage.chain import ChainError, Meta, read_meta, verify
 from orderd.storage.connect import read_only_uri
+from orderd.storage.lock import pid_in
 from orderd.storage.migrate import VERSION_TABLE
 from orderd.storage.schema import REVISION
 
@@ -81,7 +82,7 @@ def holder(path: Path) -> str | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return os.read(descriptor, 32).decode("ascii", "replace").strip()
+        return pid_in(descriptor)
     finally:
         os.close(descriptor)
     return None

@@ -45,5 +45,24 @@ class JournalCorruptError(OpenError):
         )
 
 
+class JournalLostError(OpenError):
+    """The journal that was here is gone, or an older copy of it stands in its place."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        """Say what is missing, and what an operator can do."""
+        super().__init__(
+            f"{path} {what}. Put the right file back, or make a journal of the last backup (orderd restore); to begin "
+            f"anew without what was in it, remove {path}.lock"
+        )
+
+
+class DisplacedError(Exception):
+    """A file of the journal was deleted, replaced or written to while it was open."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        """Say which, and what happened to it."""
+        super().__init__(f"{path} {what} while it was open: what is committed to it may not be there at the next start")
+
+
 class ConflictError(Exception):
     """An append did not follow its order's last committed event: a bug of the caller. Nothing of it was written."""

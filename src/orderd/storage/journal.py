@@ -39,13 +39,13 @@ from orderd.storage import discrepancies as differing
 from orderd.storage import queries, statements
 from orderd.storage.checkpoint import Checkpointer
 from orderd.storage.compaction import Compactor
-from orderd.storage.lock import DatabaseLock
+from orderd.storage.lock import DatabaseLock, Known
 from orderd.storage.points import Points, order_of
 from orderd.storage.prepare import check, prepare
 from orderd.storage.queries import Query
 from orderd.storage.reads import Reads, Rows
 from orderd.storage.recent import Recent
-from orderd.storage.runner import Runner
+from orderd.storage.runner import ENDING, Runner
 from orderd.storage.writer import AppendCall, Call, Result, Statement, Writer, Written
 
 Listener = Callable[[Sequence[Entry]], None]
@@ -182,7 +182,13 @@ class SqliteJournal:
         """What the runner runs, wherever it runs it."""
         written = self._parts.writer.write(batch)
         self._parts.checkpointer.between_batches(written.rows)
+        self._remember(written.head)
         return written
+
+    def _remember(self, head: int) -> None:
+        """Leave word for the next start of what is durable now. Raises OSError."""
+        parts = self._parts
+        parts.lock.remember(Known(parts.journal_id, head, parts.checkpointer.presence.stamp))
 
     def committed(self, written: Written) -> None:
         """Tell the listeners, then whoever waits. Called on the loop by the runner."""
@@ -409,7 +415,9 @@ class SqliteJournal:
         parts.writer.close()
         try:
             parts.checkpointer.close(is_final=self._failure is None)
-        except sqlite3.Error as error:
+            if self._failure is None:
+                self._remember(self._head)
+        except ENDING as error:
             raise JournalError(
                 f"the journal's log could not be moved into the database at the end ({error}); "
                 "what was committed is in the log, and the next start reads it there"

@@ -1,22 +1,46 @@
-"""One process trades an account: the lock that says so.
+"""One process trades an account: the lock that says so, and what it remembers of the journal.
 
 The lock is a file of its own. Opening and closing the database file outside SQLite would drop SQLite's own locks, and
 another process's exit could then delete the write-ahead log under us.
+
+It outlives the journal: which journal was here, how far it went, what its file looked like. A start that finds less
+knows that something was deleted or put back. What is remembered is written after a commit is durable and is never
+synced, so it may lag behind the journal and never leads it.
 """
 
 import fcntl
 import os
 from pathlib import Path
 
+import msgspec
+
 from orderd.storage.errors import JournalFileError, JournalLockedError
+from orderd.storage.presence import Stamp
+
+MOST_BYTES = 512
+"""One sector: written whole or not at all."""
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What the last server here knew of its journal."""
+
+    journal_id: str
+    head: int
+    stamp: Stamp
+
+
+def pid_in(descriptor: int) -> str:
+    """Return the process id that a lock file names, empty when it names none."""
+    return os.pread(descriptor, 32, 0).decode("ascii", "replace").partition("\n")[0].strip()
 
 
 class DatabaseLock:
     """Held from before the migrations until the last connection is closed. The kernel frees it when we die."""
 
-    def __init__(self, path: Path, descriptor: int) -> None:
+    def __init__(self, path: Path, descriptor: int, known: Known | None) -> None:
         """Use `take`."""
         self.path = path
+        self.known = known
         self._descriptor: int | None = descriptor
 
     @classmethod
@@ -30,15 +54,40 @@ class DatabaseLock:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pid = os.read(descriptor, 32).decode("ascii", "replace").strip()
+            pid = pid_in(descriptor)
             os.close(descriptor)
             raise JournalLockedError(path, pid) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
-        return cls(path, descriptor)
+        known = _known(os.pread(descriptor, MOST_BYTES, 0))
+        lock = cls(path, descriptor, known)
+        lock._write(known)
+        return lock
+
+    def remember(self, known: Known) -> None:
+        """Keep what is known for the next start. Raises OSError."""
+        if known != self.known:
+            self.known = known
+            self._write(known)
+
+    def _write(self, known: Known | None) -> None:
+        if self._descriptor is None:
+            return
+        lines = [str(os.getpid())]
+        if known is not None:
+            lines += [known.journal_id, str(known.head), str(known.stamp.modified_ns), str(known.stamp.size)]
+        # Padded, so that nothing of a longer text is left behind it.
+        os.pwrite(self._descriptor, ("\n".join([*lines, ""])).encode("ascii").ljust(MOST_BYTES, b"\n"), 0)
 
     def free(self) -> None:
         """Let go. The file stays: removing it would race with a process that has just opened it."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _known(text: bytes) -> Known | None:
+    """Read it back; nothing when it is not whole, as after a power cut."""
+    try:
+        _, journal_id, head, modified_ns, size, *_ = text.decode("ascii").split("\n")
+        return Known(journal_id, int(head), Stamp(int(modified_ns), int(size)))
+    except ValueError:
+        return None

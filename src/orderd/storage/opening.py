@@ -14,12 +14,14 @@ from orderd.storage.backup import refuse_backup
 from orderd.storage.chain import GENESIS, ChainError, Meta, read_meta, verified_position, verify
 from orderd.storage.checkpoint import Checkpointer, make_durable
 from orderd.storage.connect import open_reader, open_writer, translated
-from orderd.storage.errors import JournalCorruptError
+from orderd.storage.doctor import Verdict, examine
+from orderd.storage.errors import JournalCorruptError, JournalLostError
 from orderd.storage.journal import Parts, SqliteJournal
-from orderd.storage.lock import DatabaseLock
+from orderd.storage.lock import DatabaseLock, Known
 from orderd.storage.migrate import migrate
 from orderd.storage.points import Points
 from orderd.storage.prepare import microseconds
+from orderd.storage.presence import stamp_of
 from orderd.storage.reads import AsyncReads, InlineReads, Reads
 from orderd.storage.runner import Runner, ThreadRunner
 from orderd.storage.schema import journal_meta
@@ -45,8 +47,8 @@ async def open_journal(
 
     `runner`: a thread of its own unless given; with an `InlineRunner` nothing here uses a thread. `on_failure` is
     called on the loop, once, when a write failed and the process must end. Raises OpenError, whose message is for the
-    operator: JournalUrlError, JournalFileError, JournalLockedError, JournalSchemaError, JournalUnsafeError or
-    JournalCorruptError.
+    operator: JournalUrlError, JournalFileError, JournalLockedError, JournalSchemaError, JournalUnsafeError,
+    JournalCorruptError or JournalLostError.
     """
     path = location.path_of(url)
     location.check(path)
@@ -55,8 +57,13 @@ async def open_journal(
         lock = DatabaseLock.take(path)
         undo.callback(lock.free)
         refuse_backup(path)
+        is_touched = _is_touched(path, lock.known)
         await migrate(path, has_threads=chosen.has_threads)
         parts = _opened(path, clock, ids, (chosen, lock), undo)
+        _refuse_older(path, parts, lock.known)
+        if is_touched:
+            _examine(path)
+        lock.remember(Known(parts.journal_id, parts.head, parts.checkpointer.presence.stamp))
         journal = SqliteJournal(parts, on_failure)
         undo.pop_all()
         return journal
@@ -88,6 +95,40 @@ def _opened(path: Path, clock: Clock, ids: Ids, held: tuple[Runner, DatabaseLock
         checkpointer=Checkpointer(checkpoints, path),
         lock=lock,
     )
+
+
+def _is_touched(path: Path, known: Known | None) -> bool:
+    """Whether somebody wrote to the file since a server last did. Raises JournalLostError when it is gone."""
+    if known is None:
+        return False
+    if known.head and not (path.exists() and path.stat().st_size):
+        raise JournalLostError(path, f"is gone: a journal with {known.head} events was here")
+    return path.exists() and stamp_of(path) != known.stamp
+
+
+def _refuse_older(path: Path, parts: Parts, known: Known | None) -> None:
+    """Keep a copy from being served as if it were the journal: what was committed after it was made is missing."""
+    if known is None:
+        return
+    if known.journal_id != parts.journal_id:
+        log.warning("journal_is_another", journal_id=parts.journal_id, before=known.journal_id)
+    elif parts.head < known.head:
+        raise JournalLostError(
+            path,
+            f"is an older copy of the journal: it ends at event {parts.head}, and event {known.head} was committed",
+        )
+
+
+def _examine(path: Path) -> None:
+    """Check all of it. Raises JournalCorruptError.
+
+    Its file is not as the last server left it: a copy was put back, perhaps beneath the log of a newer one, or a power
+    cut came while the log was being moved.
+    """
+    log.warning("journal_changed_since_last_written", database=str(path))
+    failed = [check for check in examine(path, min_free_bytes=0) if check.verdict is Verdict.FAIL]
+    if failed:
+        raise JournalCorruptError(path, "; ".join(f"{check.name}: {check.detail}" for check in failed))
 
 
 def _begun(connection: sqlite3.Connection, clock: Clock, ids: Ids) -> Meta:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
+from orderd.storage.errors import DisplacedError
 from orderd.storage.writer import Call, Written
 
 BATCH_CALLS = 256
@@ -25,6 +26,10 @@ GATHER_S: float = 0.001
 STEPS = 4
 ENOUGH = 32
 """Calls that are not kept waiting for more."""
+
+
+ENDING = (sqlite3.Error, OSError, DisplacedError)
+"""A disk or a file that failed: the outcome of the batch in hand is unknown. Anything else is a bug of ours."""
 
 
 class Delivery(Protocol):
@@ -105,7 +110,7 @@ class ThreadRunner:
                 size = len(batch)
                 _tell(loop, delivery.committed, written)
             failure = None
-        except sqlite3.Error as error:
+        except ENDING as error:
             failure = error
         finally:
             if failure is not None:
@@ -189,7 +194,7 @@ class InlineRunner:
         try:
             written = write(batch)
             failure = None
-        except sqlite3.Error as error:
+        except ENDING as error:
             failure = error
             return
         finally:

@@ -1,0 +1,61 @@
+"""Whether the journal's files are still the ones that were opened, and whether anybody else wrote to them.
+
+SQLite goes on for ever with a file that was deleted or replaced under it: every commit succeeds, and the next start
+finds none of them. So the files are looked at after each commit, before anybody is told of it, and every second.
+
+Rule: only names are asked for (stat). The database is never opened here: closing it would drop SQLite's own locks.
+"""
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from orderd.storage.errors import DisplacedError
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """What the database file looked like after we last wrote to it."""
+
+    modified_ns: int
+    size: int
+
+
+def stamp_of(path: Path) -> Stamp:
+    """Look at the file now. Raises OSError."""
+    found = path.stat()
+    return Stamp(found.st_mtime_ns, found.st_size)
+
+
+class Presence:
+    """The database and its write-ahead log, as this process opened them."""
+
+    def __init__(self, database: Path) -> None:
+        """Remember what is there. Both exist: a connection that writes ahead is open."""
+        self._database = database
+        self._files = {path: _identity(path) for path in (database, database.with_name(database.name + "-wal"))}
+        self.stamp = stamp_of(database)
+
+    def check(self) -> None:
+        """Raise DisplacedError when a file is gone, is another one, or was written to by somebody else.
+
+        Between two of our checkpoints nobody writes to the database itself: commits go into the log.
+        """
+        for path, opened in self._files.items():
+            try:
+                found = _identity(path)
+            except FileNotFoundError:
+                raise DisplacedError(path, "was deleted") from None
+            if found != opened:
+                raise DisplacedError(path, "was replaced by another file")
+        if stamp_of(self._database) != self.stamp:
+            raise DisplacedError(self._database, "was written to by another program")
+
+    def settle(self) -> None:
+        """Take the database as it is now: we have just written to it."""
+        self.stamp = stamp_of(self._database)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
