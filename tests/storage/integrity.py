@@ -23,7 +23,8 @@ class Contents(msgspec.Struct, frozen=True):
 
 def sound(path: Path) -> None:
     """`orderd doctor` finds nothing, a server running or not."""
-    assert [one for one in examine(path, min_free_bytes=0) if one.verdict is Verdict.FAIL] == []
+    failed = [one for one in examine(path, min_free_bytes=0) if one.verdict is Verdict.FAIL]
+    assert not failed, failed
 
 
 def check(path: Path, *, is_lived: bool = True) -> Contents:

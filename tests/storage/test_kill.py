@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -31,16 +32,27 @@ def _rounds(path: Path, lives_ms: list[int]) -> list[tuple[list[tuple[int, str, 
             while (line := victim.stdout.readline()) != "killed\n":
                 sequence, order_id, version = line.split()
                 acknowledged.append((int(sequence), order_id, int(version)))
-            results.append((acknowledged, check(path)))
+            results.append((acknowledged, check(_copied(path))))
         victim.stdin.close()
         assert victim.wait() == 0
     return results
 
 
+def _copied(path: Path) -> Path:
+    """To look at a journal is to recover it, which is the next life's business: look at a copy."""
+    copy = path.with_name("copy.db")
+    for ending in ("", "-wal", "-journal"):
+        source, target = path.with_name(path.name + ending), copy.with_name(copy.name + ending)
+        target.unlink(missing_ok=True)
+        if source.exists():
+            shutil.copyfile(source, target)
+    return copy
+
+
 @pytest.mark.timeout(120)
 def test_killed_at_any_moment_nothing_acknowledged_is_lost_and_nothing_is_half_there(database: Path) -> None:
     chance = random.Random(2026)
-    lives_ms = [600] + [chance.choice([5, 20, 40, 60, 80, 120, 200]) + chance.randrange(20) for _ in range(ROUNDS)]
+    lives_ms = [2000] + [chance.choice([5, 20, 40, 60, 80, 120, 200]) + chance.randrange(20) for _ in range(ROUNDS)]
     results = _rounds(database, lives_ms)
     head, total = 0, 0
     for acknowledged, contents in results:

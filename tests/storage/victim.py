@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+import structlog
+
 from orderd.core.order import OrderState
 from orderd.core.turnstiles import Recorded
 from orderd.core.values import AccountId
@@ -76,6 +78,7 @@ def _rounds(path: Path) -> None:
 
 
 if __name__ == "__main__":
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     if sys.argv[1] == "write":
         _rounds(Path(sys.argv[2]))
     else:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from orderd.storage.errors import DisplacedError
-from orderd.storage.presence import Presence
+from orderd.storage.lock import DatabaseLock
+from orderd.storage.presence import WRITING, Presence
 
 WORTHWHILE_PAGES: Final = 4_000
 PAGES_A_COMMIT: Final = 10
@@ -47,8 +48,9 @@ def make_durable(connection: sqlite3.Connection, database: Path) -> None:
 class Checkpointer:
     """Keeps the log short. `between_batches` is the writer's to call; the rest is a thread's, when there may be one."""
 
-    def __init__(self, connection: sqlite3.Connection, database: Path) -> None:
-        """Take over a settled connection."""
+    def __init__(self, connection: sqlite3.Connection, database: Path, lock: DatabaseLock) -> None:
+        """Take over a settled connection; `lock` is told what the database looks like."""
+        self._lock = lock
         self._connection = connection
         self.presence = Presence(database)
         self._log = database.with_name(database.name + "-wal")
@@ -129,5 +131,7 @@ class Checkpointer:
     def _checkpoint(self, mode: str) -> None:
         with self._turn:
             self.presence.check()  # nothing is written into a file that somebody has put there
+            self._lock.wrote(WRITING)
             self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
             self.presence.settle()
+            self._lock.wrote(self.presence.stamp)

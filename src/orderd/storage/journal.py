@@ -39,7 +39,7 @@ from orderd.storage import discrepancies as differing
 from orderd.storage import queries, statements
 from orderd.storage.checkpoint import Checkpointer
 from orderd.storage.compaction import Compactor
-from orderd.storage.lock import DatabaseLock, Known
+from orderd.storage.lock import DatabaseLock
 from orderd.storage.points import Points, order_of
 from orderd.storage.prepare import check, prepare
 from orderd.storage.queries import Query
@@ -182,13 +182,8 @@ class SqliteJournal:
         """What the runner runs, wherever it runs it."""
         written = self._parts.writer.write(batch)
         self._parts.checkpointer.between_batches(written.rows)
-        self._remember(written.head)
+        self._parts.lock.reached(written.head)
         return written
-
-    def _remember(self, head: int) -> None:
-        """Leave word for the next start of what is durable now. Raises OSError."""
-        parts = self._parts
-        parts.lock.remember(Known(parts.journal_id, head, parts.checkpointer.presence.stamp))
 
     def committed(self, written: Written) -> None:
         """Tell the listeners, then whoever waits. Called on the loop by the runner."""
@@ -415,8 +410,6 @@ class SqliteJournal:
         parts.writer.close()
         try:
             parts.checkpointer.close(is_final=self._failure is None)
-            if self._failure is None:
-                self._remember(self._head)
         except ENDING as error:
             raise JournalError(
                 f"the journal's log could not be moved into the database at the end ({error}); "

@@ -10,6 +10,7 @@ synced, so it may lag behind the journal and never leads it.
 
 import fcntl
 import os
+import threading
 from pathlib import Path
 
 import msgspec
@@ -42,6 +43,8 @@ class DatabaseLock:
         self.path = path
         self.known = known
         self._descriptor: int | None = descriptor
+        self._turn = threading.Lock()
+        """The writer and the checkpoints both tell."""
 
     @classmethod
     def take(cls, database: Path) -> "DatabaseLock":
@@ -62,11 +65,26 @@ class DatabaseLock:
         lock._write(known)
         return lock
 
-    def remember(self, known: Known) -> None:
+    def remember(self, known: Known | None) -> None:
         """Keep what is known for the next start. Raises OSError."""
-        if known != self.known:
-            self.known = known
-            self._write(known)
+        with self._turn:
+            if known != self.known:
+                self.known = known
+                self._write(known)
+
+    def reached(self, head: int) -> None:
+        """Remember that this event is durable. Raises OSError."""
+        with self._turn:
+            if self.known is not None and head > self.known.head:
+                self.known = msgspec.structs.replace(self.known, head=head)
+                self._write(self.known)
+
+    def wrote(self, stamp: Stamp) -> None:
+        """Remember what the database looks like now; `WRITING` before we write to it ourselves. Raises OSError."""
+        with self._turn:
+            if self.known is not None and stamp != self.known.stamp:
+                self.known = msgspec.structs.replace(self.known, stamp=stamp)
+                self._write(self.known)
 
     def _write(self, known: Known | None) -> None:
         if self._descriptor is None:

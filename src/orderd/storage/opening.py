@@ -21,7 +21,7 @@ from orderd.storage.lock import DatabaseLock, Known
 from orderd.storage.migrate import migrate
 from orderd.storage.points import Points
 from orderd.storage.prepare import microseconds
-from orderd.storage.presence import stamp_of
+from orderd.storage.presence import WRITING, stamp_of
 from orderd.storage.reads import AsyncReads, InlineReads, Reads
 from orderd.storage.runner import Runner, ThreadRunner
 from orderd.storage.schema import journal_meta
@@ -58,6 +58,8 @@ async def open_journal(
         undo.callback(lock.free)
         refuse_backup(path)
         is_touched = _is_touched(path, lock.known)
+        if not is_touched:
+            lock.wrote(WRITING)
         await migrate(path, has_threads=chosen.has_threads)
         parts = _opened(path, clock, ids, (chosen, lock), undo)
         _refuse_older(path, parts, lock.known)
@@ -92,7 +94,7 @@ def _opened(path: Path, clock: Clock, ids: Ids, held: tuple[Runner, DatabaseLock
         writer=Writer(connection),
         points=Points(points, opened_at=meta.head.sequence),
         reads=reads,
-        checkpointer=Checkpointer(checkpoints, path),
+        checkpointer=Checkpointer(checkpoints, path, lock),
         lock=lock,
     )
 
@@ -103,7 +105,7 @@ def _is_touched(path: Path, known: Known | None) -> bool:
         return False
     if known.head and not (path.exists() and path.stat().st_size):
         raise JournalLostError(path, f"is gone: a journal with {known.head} events was here")
-    return path.exists() and stamp_of(path) != known.stamp
+    return path.exists() and known.stamp != WRITING and stamp_of(path) != known.stamp
 
 
 def _refuse_older(path: Path, parts: Parts, known: Known | None) -> None:

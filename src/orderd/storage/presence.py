@@ -8,6 +8,7 @@ Rule: only names are asked for (stat). The database is never opened here: closin
 
 import os
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -19,6 +20,10 @@ class Stamp(msgspec.Struct, frozen=True):
 
     modified_ns: int
     size: int
+
+
+WRITING: Final = Stamp(0, 0)
+"""Instead of a stamp while we write to the database: whoever finds it cannot tell who wrote last."""
 
 
 def stamp_of(path: Path) -> Stamp:
