@@ -9,11 +9,26 @@ from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
 from orderd.brokers.simulated import Driver, simulated_broker
-from orderd.core.order import OrderType
-from orderd.ports import Acked, Broker, BrokerReport, CannotTell, NotSent, StreamDown, StreamUp, Taken, Unknown, Update
+from orderd.core.order import AssetClass, OrderType
+from orderd.ports import (
+    Acked,
+    Broker,
+    BrokerReport,
+    CannotTell,
+    Lookup,
+    NotSent,
+    Refusal,
+    StreamDown,
+    StreamUp,
+    Taken,
+    Unknown,
+    Update,
+)
 from orderd.system import SeededIds, VirtualClock, run_virtual
 from orderd.venue.alpaca.face import AlpacaFace, Options
 from orderd.venue.core import Venue
+from orderd.venue.dialect import DuplicateIds
+from orderd.venue.dialect import Lookup as VenueLookup
 from orderd.venue.faults import Fault, FaultKind
 from orderd.venue.state import Settings
 from tests.brokers.making import limit_order, order, staged, terms
@@ -192,3 +207,23 @@ def test_a_closed_broker_sends_nothing_and_its_stream_ends() -> None:
         assert [update async for update in sim.broker.updates()] == []
 
     run_virtual(main)
+
+
+def test_it_declares_what_its_venue_can_do() -> None:
+    async def body(sim: Sim) -> None:
+        plain = sim.broker.capabilities(AssetClass.US_EQUITY)
+        sim.venue.change_settings(duplicate_ids=DuplicateIds.WHILE_OPEN)
+        sim.face.options = Options(lookup=VenueLookup.LIST_ONLY, has_execution_ids=False)
+        can = sim.broker.capabilities(AssetClass.US_EQUITY)
+        assert (plain.duplicate_refusal, plain.lookup, plain.has_execution_ids) == (
+            Refusal.FOR_EVER,
+            Lookup.YES,
+            True,
+        )
+        assert (can.duplicate_refusal, can.lookup, can.has_execution_ids) == (
+            Refusal.WHILE_OPEN,
+            Lookup.LIST_ONLY,
+            False,
+        )
+
+    simulate(body)
