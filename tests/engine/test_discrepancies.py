@@ -174,6 +174,31 @@ def test_a_difference_is_closed_with_what_was_seen_when_it_is_gone(tmp_path: Pat
     live(tmp_path, story)
 
 
+def test_on_an_order_that_is_over_the_operators_word_is_the_last(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        order_id = await working(world, "over")
+        world.face.venue.fill("over", Decimal(4))
+        world.face.venue.fill("over", Decimal(6))
+        world.pump()
+        await until(world, order_id, "FILLED")
+        arm(world, FaultKind.DROP_FRAME)
+        world.face.venue.bust(next(iter(world.face.venue.ledger.executions)))
+        await settled(world)
+        record = (await found(world))[K.QUANTITY_DIFFERS]
+        arm(world, FaultKind.ANSWER_STATUS, method="GET", path="/v2/orders/", status=500)
+        assert (await refusal(close(world, record))).reason == "BROKER_UNAVAILABLE", "first it is compared"
+        calm(world)
+        closed = await close(world, record)
+        assert (closed.resolved_by, closed.resolution) == (EventSource.OPERATOR, "looked at it")
+        for _ in range(2):  # the lists show it still, before and after a restart
+            await settled(world)
+            assert not await world.discrepancies(), "nobody is asked twice about the same thing"
+            await world.restart()
+        assert len(await story_of(world)) == 1
+
+    live(tmp_path, story)
+
+
 def test_an_account_that_halted_is_not_resumed_by_closing_its_record(tmp_path: Path) -> None:
     async def story(world: World) -> None:
         for number in range(3):

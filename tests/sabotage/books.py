@@ -86,7 +86,7 @@ BOOKS: tuple[Defect, ...] = (
         name="old events are no longer missed from memory",
         promise="P6",
         file="engine/feed.py",
-        text="        self._covered_from = self._sequences[drop - 1]\n",
+        text="        self.covered_from = self._sequences[drop - 1]\n",
         becomes="",
         tests=("tests/engine/test_feed.py",),
         is_quick=True,

@@ -1,0 +1,96 @@
+"""P7 and P8 once more: what differs is recorded with its fact, stops what it must, and is settled by evidence."""
+
+from tests.sabotage.defect import Defect
+
+STORIES = ("tests/engine/test_discrepancies.py",)
+WORDS = ("tests/engine/test_settlements.py",)
+
+DIFFERING: tuple[Defect, ...] = (
+    Defect(
+        name="a discrepancy is written after the fact that shows it",
+        promise="P7",
+        file="engine/intake.py",
+        text="        append = Append(steps=steps, raw=tuple(raw), discrepancies=self._books(current, findings))\n",
+        becomes="        append = Append(steps=steps, raw=tuple(raw))\n"
+        "        if records := self._books(current, findings):\n"
+        "            later = Append(steps=(), discrepancies=records)\n"
+        "            asyncio.get_running_loop().call_later(0.01, lambda: self._journal.append([later]))\n",
+        tests=STORIES,
+        is_quick=True,
+    ),
+    Defect(
+        name="more than was ordered stops nothing",
+        promise="P8",
+        file="core/discrepancies.py",
+        text="        DiscrepancyKind.OVERFILL: _rule(Effect.SYMBOL_BLOCKED, Settling.WORD),\n",
+        becomes="        DiscrepancyKind.OVERFILL: _rule(Effect.NONE, Settling.WORD),\n",
+        tests=STORIES,
+        is_quick=True,
+    ),
+    Defect(
+        name="a blocked symbol holds exits back",
+        promise="P10",
+        file="engine/submit.py",
+        text="            position=None if held is None else held.quantity,\n",
+        becomes="            position=None,\n",
+        tests=STORIES,
+        is_quick=True,
+    ),
+    Defect(
+        name="two exits of a blocked symbol may turn its position",
+        promise="P8",
+        file="engine/submit.py",
+        text="            closing = add(max(held.closing_leaves, leaves), flying)\n",
+        becomes="            closing = flying\n",
+        tests=STORIES,
+        is_quick=True,
+    ),
+    Defect(
+        name="a difference is closed whatever the comparison says",
+        promise="P8",
+        file="engine/comparing.py",
+        text="compared.view is None or compared.stands is not False:\n",
+        becomes="compared.view is None:\n",
+        tests=STORIES,
+        is_quick=True,
+    ),
+    Defect(
+        name="what an operator has closed is opened again by the next report",
+        promise="P8",
+        file="engine/discrepancies.py",
+        text=" or _claim(record) in self._accepted:\n",
+        becomes=":\n",
+        tests=(*STORIES, *WORDS),
+        is_quick=True,
+    ),
+    Defect(
+        name="an operator's word goes before the broker's",
+        promise="P8",
+        file="engine/settlements.py",
+        text="            settled = await self._contradicted(order, ask)\n",
+        becomes="            settled = None\n",
+        tests=WORDS,
+        is_quick=True,
+    ),
+    Defect(
+        name="an order on its way may be settled by hand",
+        promise="P4",
+        file="engine/settlements.py",
+        text="        if order.state is not OrderState.UNKNOWN:\n",
+        becomes="        if order.state is OrderState.REPLACED:\n",
+        tests=WORDS,
+        is_quick=True,
+    ),
+    Defect(
+        name="a slip of an operator's pen halts the account",
+        promise="P8",
+        file="engine/settlements.py",
+        text="        if isinstance(verdict, Impossible):\n"
+        "            raise _contradicted(now, outcome.view, verdict.explanation)\n",
+        becomes="        if isinstance(verdict, Impossible):\n"
+        "            self._account.intake.take(order.order_id, self._fact(ask, outcome.view))\n"
+        "            raise _contradicted(now, outcome.view, verdict.explanation)\n",
+        tests=WORDS,
+        is_quick=True,
+    ),
+)
