@@ -303,7 +303,11 @@ def test_lost_at_any_moment_nothing_is_sent_twice(tmp_path: Path, seed: int, rea
         await lose(world, tmp_path / "b")
         trading.cancel()
         await asyncio.gather(trading, return_exceptions=True)
-        await world.start(is_ready=chance.random() < 0.5)
+        for _ in range(chance.randrange(3)):  # killed in the middle of taking it up
+            await world.start(is_ready=False)
+            await asyncio.sleep(chance.uniform(0, 1.5))
+            await world.kill()
+        await world.start()
         await world.alive.workers.account.recovered.wait()
         await bot.repeat()
         world.face.venue.faults.clear()

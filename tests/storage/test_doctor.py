@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from orderd.core.events import FillBusted, FillCorrected
+from orderd.core.events import FillBusted, FillCorrected, OutcomeUnknown
 from orderd.core.order import EventSource, OrderState
 from orderd.storage import SqliteJournal, doctor, migrate
 from orderd.storage.doctor import Check, Verdict, examine
@@ -198,6 +198,19 @@ async def test_warnings(opening: Opening, database: Path, monkeypatch: pytest.Mo
     assert {name for name, check in found.items() if check.verdict is Verdict.WARN} == {"space", "schema"}
     assert "orders" not in found, "a revision that is not this build's is not taken apart"
     assert all(check.fix for check in found.values() if check.verdict is not Verdict.OK)
+
+
+async def test_what_a_sound_journal_has_to_tell_an_operator(opening: Opening, database: Path) -> None:
+    journal = await lived(opening)
+    await journal.set_mark("reconciled:paper", "2026-01-05T14:30:00+00:00")
+    two = journal.load("o-2")
+    assert two is not None
+    await journal.append([then(two, OutcomeUnknown(at=START, source=EventSource.ENGINE))])
+    await journal.close()
+    found = _checks(database)
+    assert (found["unknown"].verdict, found["unknown"].detail[:27]) == (Verdict.WARN, "1 outcomes are unknown, the")
+    assert found["unknown"].fix
+    assert found["reconciled"].detail == "paper 2026-01-05T14:30:00+00:00"
 
 
 @pytest.mark.parametrize("content", [b"", b"no database at all" * 100, b"SQLite format 3\x00" + b"\xff" * 4000])

@@ -11,6 +11,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
@@ -24,6 +25,7 @@ from orderd.storage.chain import ChainError, Meta, read_meta, verify
 from orderd.storage.connect import read_only_uri
 from orderd.storage.lock import pid_in
 from orderd.storage.migrate import VERSION_TABLE
+from orderd.storage.prepare import EPOCH
 from orderd.storage.schema import REVISION
 
 PAGE_ORDERS: Final = 100
@@ -175,6 +177,8 @@ def _contents(connection: sqlite3.Connection) -> Iterator[Check]:
     yield _guarded("orders", lambda: _orders(connection))
     yield _guarded("strays", lambda: _strays(connection))
     yield _guarded("discrepancies", lambda: _discrepancies(connection))
+    yield _guarded("unknown", lambda: _unknown(connection))
+    yield _guarded("reconciled", lambda: _reconciled(connection))
 
 
 def _guarded(name: str, check: Callable[[], Check]) -> Check:
@@ -250,3 +254,20 @@ def _discrepancies(connection: sqlite3.Connection) -> Check:
     if not count:
         return Check("discrepancies", Verdict.OK, "none are open")
     return Check("discrepancies", Verdict.WARN, f"{count} are open", "see orderd broker orders")
+
+
+def _unknown(connection: sqlite3.Connection) -> Check:
+    """Orders whose outcome is not known: each of them may be alive at its broker."""
+    ((count, oldest_us),) = connection.execute(statements.UNKNOWN_ORDERS).fetchall()
+    if not count:
+        return Check("unknown", Verdict.OK, "no order's outcome is unknown")
+    oldest = EPOCH + timedelta(microseconds=oldest_us)
+    fix = "a running server looks them up; what stays unknown is for the operator to resolve"
+    return Check("unknown", Verdict.WARN, f"{count} outcomes are unknown, the oldest order is of {oldest}", fix)
+
+
+def _reconciled(connection: sqlite3.Connection) -> Check:
+    """When each account last agreed with its broker."""
+    rows = connection.execute(statements.RECONCILED).fetchall()
+    accounts = (f"{name.partition(':')[2]} {value}" for name, value in rows)
+    return Check("reconciled", Verdict.OK, "; ".join(accounts) or "no account has been compared with its broker yet")

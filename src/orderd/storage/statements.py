@@ -257,3 +257,11 @@ STRAYS = sql(
     .offset(literal_column("0", Integer))
 )
 COUNT_DISCREPANCIES = sql(select(func.count()).select_from(discrepancies).where(discrepancies.c.resolved_us.is_(None)))
+UNKNOWN_ORDERS = sql(
+    select(func.count(), func.min(orders.c.created_us)).where(orders.c.status == literal_column("'UNKNOWN'", Text))
+)
+RECONCILED = sql(
+    select(marks.c.name, marks.c.value)
+    .where(marks.c.name.like(literal_column("'reconciled:%'", Text)))
+    .order_by(marks.c.name)
+)
