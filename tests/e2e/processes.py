@@ -96,7 +96,7 @@ class Process:
 
     def said(self) -> str:
         """What it wrote on stderr, over all its lives."""
-        return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
+        return self.log.read_text(encoding="utf-8", errors="replace") if self.log.is_file() else ""
 
     async def kill(self) -> None:
         """kill -9, and wait until it is gone."""

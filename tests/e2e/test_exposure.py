@@ -225,14 +225,16 @@ async def test_a_log_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None
     config = configuration(tmp_path, {"sim": {"broker": "simulated"}}, {})
     process = processes.server(config, Path("/dev/full"), kept=tmp_path / "orderd.log")
     house = House(tmp_path, None, process, ("sim",))  # type: ignore[arg-type] # its venue is inside it
-    await house.start()
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await house.orders.SubmitOrder(submit_request(client_order_id="k", quantity="x"))
-    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-    order = await house.submit(client_order_id="k")
-    assert order.order_id
-    assert await house.terminate() == 0
-    await house.close()
+    try:
+        await house.start()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await house.orders.SubmitOrder(submit_request(client_order_id="k", quantity="x"))
+        assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+        order = await house.submit(client_order_id="k")
+        assert order.order_id
+        assert await house.terminate() == 0
+    finally:
+        await house.close()
 
 
 # ------------------------------------------------------------------------------------------- the search itself can see
