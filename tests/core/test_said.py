@@ -4,12 +4,13 @@ import msgspec
 import pytest
 
 from orderd.core.book import infer
-from orderd.core.events import Created, FillBusted
+from orderd.core.events import Created, FillBusted, FillCorrected
 from orderd.core.imports import external_order
 from orderd.core.keys import derive
 from orderd.core.lifecycle import create, decide
-from orderd.core.order import EventSource, Mode, OrderState, Phase
+from orderd.core.order import EventSource, Mode, OrderState, OrderType, Phase
 from orderd.core.reconcile import plan
+from orderd.core.settle import differing_terms
 from orderd.core.values import AccountId, OrderId
 from orderd.core.verdicts import Stale
 from tests.core.builders import (
@@ -20,8 +21,10 @@ from tests.core.builders import (
     applied,
     bust,
     cancel,
+    correct,
     created,
     dec,
+    executed,
     fill,
     intent,
     kinds,
@@ -33,7 +36,8 @@ from tests.core.builders import (
     terms,
     when,
 )
-from tests.core.test_own_facts import gave_up, lost
+from tests.core.test_own_facts import cancel_declined, gave_up, lost
+from tests.core.test_resolve import settle
 
 NOW = 10**6
 
@@ -153,3 +157,70 @@ def test_an_imported_order_keeps_when_it_was_submitted() -> None:
     )
     assert order.submitted_time == when(3)
     assert order.state is not OrderState.CREATED
+
+
+def test_a_known_average_is_not_forgotten_when_a_view_does_not_print_it() -> None:
+    order = after(ACCEPTED, fill("e-1", "4", "20"))
+    again = after(report(Phase.WORKING, "held", filled_quantity="4", average_price=None), start=order)
+    assert (again.links[-1].status, again.links[-1].reported_average) == ("held", 20)
+
+
+def test_an_end_that_its_executions_bring_about_has_no_words_that_nobody_said() -> None:
+    waiting = after(ACCEPTED, report(Phase.EXPIRED, "expired", filled_quantity="4", average_price="20"))
+    assert waiting.is_open
+    order = after(executed("e-1", "4", cum="4"), start=waiting)
+    assert order.state is OrderState.EXPIRED
+    assert order.reason is not None
+    assert (order.reason.code, order.reason.message) == ("EXPIRED", "")
+
+
+@pytest.mark.parametrize("trail", ["trail_price", "trail_percent"])
+def test_a_trail_that_the_broker_does_not_print_is_no_change(trail: str) -> None:
+    ours = terms(type=OrderType.TRAILING_STOP, limit_price=None, **{trail: dec("1.5")})
+    assert differing_terms(ours, msgspec.structs.replace(ours, **{trail: None})) is None
+    assert differing_terms(ours, msgspec.structs.replace(ours, **{trail: dec(2)})) is not None
+
+
+def test_a_price_that_is_corrected_brings_no_ended_order_back() -> None:
+    order = after(ACCEPTED, fill("e-1", "4"), settle(OrderState.CANCELED))
+    assert order.state is OrderState.CANCELED
+    corrected = after(correct("e-1", "c-1", "4", "21"), start=order)
+    assert (corrected.state, corrected.average_fill_price) == (OrderState.CANCELED, 21)
+
+
+def test_a_leg_without_an_answer_has_its_parent_looked_up() -> None:
+    parent = after(lost())
+    leg = msgspec.structs.replace(parent, order_id=OrderId("o-2"), parent_order_id=parent.order_id, leg_number=1)
+    planned = plan(orders=[leg, parent], seen_open=[], seen_since=[], executions=[], asked_ns=NOW, at=when(500))
+    assert set(planned.lookups) == {"o-1"}
+    alone = plan(orders=[leg], seen_open=[], seen_since=[], executions=[], asked_ns=NOW, at=when(500))
+    assert list(alone.lookups) == []
+
+
+def test_a_revived_end_says_what_the_broker_called_it() -> None:
+    order = after(gave_up())
+    verdict = applied(tell(order, ACCEPTED))
+    (finding,) = verdict.findings
+    assert (finding.kind, finding.expected, finding.observed) == ("REVIVED", "SUBMIT_FAILED", "new")
+    restated = verdict.steps[0].event
+    assert restated.reason is not None
+    assert (restated.reason.code, restated.reason.message) == ("REVIVED", "new")
+    assert restated.reason.origin is EventSource.BROKER_STREAM
+
+
+def test_a_refused_cancel_says_what_the_broker_said() -> None:
+    order = after(ACCEPTED, cancel(), cancel_declined())
+    assert order.reason is not None
+    assert order.reason.code
+    fact = cancel_declined()(order, 1)
+    assert (order.reason.code, order.reason.message) == (fact.code, fact.message)  # type: ignore[union-attr]
+
+
+def test_a_consumed_inference_leaves_the_brokers_word_on_the_link() -> None:
+    guessed = after(
+        ACCEPTED, report(Phase.WORKING, "partially_filled", filled_quantity="4", average_price="20", may_infer=True)
+    )
+    verdict = applied(tell(guessed, fill("e-1", "4", cum="4")))
+    (consumed,) = [step.event for step in verdict.steps if isinstance(step.event, FillCorrected)]
+    assert consumed.link is not None
+    assert consumed.link.broker_order_id == "b-1"
