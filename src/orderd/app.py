@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -214,7 +214,7 @@ async def _serve_on(  # noqa: PLR0917 - the parts of a server
             if ends.failure is None:  # what cannot be recorded any more is not waited for
                 await _drain(engine, server, workers)
         finally:
-            await server.stop()
+            await _to_its_end(server.stop())
             if metrics is not None:
                 metrics.stop()
         raise _Done  # ends the group: whatever still runs is of no use to anyone
@@ -230,6 +230,23 @@ def _bounds(settings: Settings) -> Bounds:
         max_answer_bytes=settings.max_answer_bytes,
         max_metadata_bytes=settings.max_metadata_bytes,
     )
+
+
+async def _to_its_end(ending: Coroutine[Any, Any, None]) -> None:
+    """Do all of it, even when a task of the group fails meanwhile.
+
+    That cancels us, and a half-stopped server cuts off callers who were about to hear why.
+    """
+    task = asyncio.ensure_future(ending)
+    cut: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as cancelled:
+            cut = cancelled
+    task.result()
+    if cut is not None:
+        raise cut
 
 
 class _Done(Exception):
