@@ -86,7 +86,7 @@ async def cancels(house: House, order_ids: list[str], until: float) -> list[floa
 
 
 @pytest.mark.scaled
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(SECONDS + 300)
 async def test_a_burst_costs_little_and_cancels_pass_it(tmp_path: Path, reached: Reached) -> None:
     account = {"queue_limit": 300, "requests_per_minute": LIMIT, "submit_timeout_s": 10, "reconcile_interval_s": 30}
     venue, settings = {"requests_per_minute": LIMIT}, {"log_level": "info"}

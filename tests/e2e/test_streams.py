@@ -155,7 +155,7 @@ async def impatient(directory: Path) -> AsyncIterator[House]:
 
 
 @pytest.mark.scaled
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_readers_that_stand_still_cost_little_delay_nobody_and_are_cut_off(
     tmp_path: Path, reached: Reached
 ) -> None:
@@ -248,7 +248,7 @@ def connections(house: House) -> int:
 
 
 @pytest.mark.scaled
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_a_thousand_subscribers_hear_everything_and_nobody_waits_for_them(
     tmp_path: Path, reached: Reached
 ) -> None:
@@ -326,7 +326,7 @@ class Joiner:
 
 
 @pytest.mark.scaled
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_a_snapshot_and_what_follows_is_the_fold_of_all_events(tmp_path: Path, reached: Reached) -> None:
     joins, orders = scaled(200), 1_000 if PROVES else 200
     chance = random.Random(11)
