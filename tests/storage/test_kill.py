@@ -13,6 +13,8 @@ from tests.storage.integrity import Contents, check
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = 32
+ENOUGH = 1_000
+"""Acknowledged in the first life, however slow the machine: the kills of the others have something to lose."""
 
 
 def _rounds(path: Path, lives_ms: list[int]) -> list[tuple[list[tuple[int, str, int]], Contents]]:
@@ -29,9 +31,13 @@ def _rounds(path: Path, lives_ms: list[int]) -> list[tuple[list[tuple[int, str, 
             victim.stdin.write(f"{life_ms}\n")
             victim.stdin.flush()
             acknowledged: list[tuple[int, str, int]] = []
+            is_long = not life_ms
             while (line := victim.stdout.readline()) != "killed\n":
                 sequence, order_id, version = line.split()
                 acknowledged.append((int(sequence), order_id, int(version)))
+                if is_long and len(acknowledged) == ENOUGH:
+                    victim.stdin.write("\n")
+                    victim.stdin.flush()
             results.append((acknowledged, check(_copied(path))))
         victim.stdin.close()
         assert victim.wait() == 0
@@ -52,14 +58,12 @@ def _copied(path: Path) -> Path:
 @pytest.mark.timeout(120)
 def test_killed_at_any_moment_nothing_acknowledged_is_lost_and_nothing_is_half_there(database: Path) -> None:
     chance = random.Random(2026)
-    lives_ms = [2000] + [chance.choice([5, 20, 40, 60, 80, 120, 200]) + chance.randrange(20) for _ in range(ROUNDS)]
+    lives_ms = [0] + [chance.choice([5, 20, 40, 60, 80, 120, 200]) + chance.randrange(20) for _ in range(ROUNDS)]
     results = _rounds(database, lives_ms)
-    head, total = 0, 0
+    head = 0
     for acknowledged, contents in results:
         assert contents.head >= head
         head = contents.head
         for sequence, order_id, version in acknowledged:
             assert contents.events[sequence] == (order_id, version)
-        total += len(acknowledged)
-    assert total > 1_000, "too little was written for the kills to mean anything"
     assert sum(1 for acknowledged, _ in results if acknowledged) > ROUNDS // 3

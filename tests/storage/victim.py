@@ -65,13 +65,16 @@ async def _hold(path: Path) -> None:
 
 
 def _rounds(path: Path) -> None:
-    """Each line asked for: `milliseconds to live`. Answer `killed` once the child is gone."""
+    """Each line asked for: `milliseconds to live`, 0: until the next line. Answer `killed` once the child is gone."""
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
             asyncio.run(_write(path))
             os._exit(1)
-        time.sleep(int(line) / 1000)
+        if int(line):
+            time.sleep(int(line) / 1000)
+        else:
+            sys.stdin.readline()
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         os.write(1, b"killed\n")
