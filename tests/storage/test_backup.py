@@ -22,7 +22,7 @@ from orderd.storage.doctor import Check
 from tests.reach import Reached, scaled
 from tests.storage.conftest import Opening
 from tests.storage.integrity import check, sound
-from tests.storage.making import submitted_order
+from tests.storage.making import START, submitted_order
 from tests.storage.test_kill import ROOT
 
 NOW = datetime(2026, 2, 3, 4, 5, tzinfo=UTC)
@@ -57,8 +57,11 @@ async def test_there_and_back(opening: Opening, database: Path, tmp_path: Path) 
     journal = await opening(again)
     assert (journal.journal_id, journal.head) == ("another", 10)
     assert json.loads(await journal.mark("restored") or "") == {
-        "journal_id": name, "head": 10, "time": "2026-02-03T04:05:00+00:00"
-    }  # fmt: skip
+        "journal_id": name,
+        "head": 10,
+        "since": START.isoformat(),  # its last event
+        "time": NOW.isoformat(),
+    }
     await journal.append([submitted_order()])
     await journal.close()
     assert check(again).head == 12
