@@ -306,6 +306,16 @@ def test_a_successor_s_figure_is_its_own_or_the_chain_s_and_never_falls(
     assert kinds(planned([chained], [view_of(chained, filled_quantity=now)])) == found
 
 
+def test_an_execution_taken_back_unheard_is_no_price_that_is_missing() -> None:
+    """The broker ended it with 4, its list of executions counts to 5: the fifth was busted before it was ever told."""
+    ended = view_of(WORKING, Phase.FILLED, "filled", filled_quantity="4", average_price="20")
+    listed = execution(WORKING, 1, "e-2", "4", "20", "5", "b-1")
+    first = planned([WORKING], [], [ended], [listed])
+    (order,) = carried_out([WORKING], first)
+    assert (order.filled_quantity, order.links[0].reported_quantity, kinds(first)) == (4, 5, [])
+    assert kinds(planned([order], [], [ended], [listed])) == ["STATE_DIFFERS"]
+
+
 def test_of_a_chain_nothing_is_compared_but_whether_it_lives() -> None:
     heir = view_of(WORKING, broker_order_id=BrokerOrderId("b-2"), client_order_id="h", replaces="b-1")
     chained = carried_out([WORKING], planned([WORKING], [heir]))[0]

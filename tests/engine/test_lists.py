@@ -1,15 +1,23 @@
 """The broker's lists: one that never comes, and ones that tell of complex orders that had been given up."""
 
+from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
 from oms.v1 import order_pb2 as opb
+from orderd.engine.api import ReplaceAsk, Wait
 from orderd.system import run_virtual
 from orderd.venue.faults import Fault, FaultKind
+from orderd.venue.orders import Change, Order
 from tests.e2e.books import state_of
 from tests.engine.world import World
 from tests.faults.script import strategy
 
 HANGS_S = 10.5
+AGREED_S = 25
+WORKS, CANCELED, FAILED = ("ACCEPTED", False, False), ("CANCELED", False, False), ("SUBMIT_FAILED", False, False)
+SETTLED = {"PATCH": [WORKS], "DELETE": [CANCELED], "POST": [WORKS, FAILED]}
 
 
 def test_a_list_that_never_comes_is_given_up_in_time_for_another(tmp_path: Path) -> None:
@@ -47,6 +55,69 @@ def test_the_legs_of_a_spread_that_comes_back_are_the_legs_it_had(tmp_path: Path
         assert [state_of(order) for order in (parent, *legs)] == ["FILLED"] * 3
         assert [leg.parent_order_id for leg in legs] == [order_id] * 2
         assert [fill.status for leg in legs for fill in world.fills(leg.order_id)] == [opb.FILL_STATUS_LIVE] * 2
+        assert not world.disagreements()
+        await world.kill()
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("dark_s", range(200, 230, 4))
+@pytest.mark.parametrize("method", ["PATCH", "DELETE", "POST"])
+def test_what_could_not_be_settled_for_long_is_settled_soon_after_the_broker_is_back(
+    tmp_path: Path, method: str, dark_s: int
+) -> None:
+    """Asking goes on slowly, but never slower than agreement within 30 s allows (promise P8)."""
+
+    async def main() -> None:
+        world = World(tmp_path, 1, policy={"reconcile_interval_s": 20})
+        await world.start()
+        faults = world.face.venue.faults
+        order_id, _ = await world.submit(client_order_id="a", quantity="2", limit_price="80", wait=Wait.BROKER)
+        faults.arm(Fault(kind=FaultKind.LOSE_REQUEST, times=0))
+        faults.arm(Fault(kind=FaultKind.REFUSE_UPGRADE, times=0))
+        match method:
+            case "PATCH":
+                await world.replace(order_id, ReplaceAsk(request_id="r", quantity=Decimal(3)))
+            case "DELETE":
+                await world.cancel(order_id)
+            case _:
+                await world.submit(client_order_id="b", limit_price="80")
+        await world.clock.sleep(dark_s)
+        faults.clear()
+        await world.clock.sleep(AGREED_S)
+        assert [(state_of(o), o.pending_cancel, o.pending_replace) for o in world.orders()] == SETTLED[method]
+        await world.kill()
+
+    run_virtual(main)
+
+
+def test_a_successor_is_nobody_else_s_while_its_elder_cannot_be_read(tmp_path: Path) -> None:
+    """The answer to our submit is lost, somebody replaces it at the broker, and the stream tells of the successor."""
+
+    async def main() -> None:
+        world = World(tmp_path, 1, policy={"reconcile_interval_s": 1000})
+        await world.start()
+        venue = world.face.venue
+        venue.faults.arm(Fault(kind=FaultKind.LOSE_ANSWER, method="POST", times=1))
+        venue.faults.arm(
+            Fault(kind=FaultKind.ANSWER_STATUS, method="GET", path="/v2/orders", is_accepted=False, times=0)
+        )
+        dropped = venue.faults.arm(Fault(kind=FaultKind.DROP_FRAME, times=0))
+        order_id, _ = await world.submit(client_order_id="ours", quantity="5", limit_price="80")
+        await world.clock.sleep(1)
+        successor = venue.replace_by_person("ours", Change(quantity=Decimal(7)))
+        assert isinstance(successor, Order)
+        world.pump()
+        await world.clock.sleep(1)
+        venue.faults.clear(dropped.fault_id)
+        venue.fill(successor.order_id, Decimal(2))
+        world.pump()
+        await world.clock.sleep(1)
+        venue.faults.clear()
+        await world.clock.sleep(AGREED_S)
+        (order,) = world.orders()
+        assert (order.order_id, list(order.broker_order_ids)[-1]) == (order_id, successor.order_id)
+        assert (state_of(order), order.filled_quantity) == ("PARTIALLY_FILLED", "2")
         assert not world.disagreements()
         await world.kill()
 

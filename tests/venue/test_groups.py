@@ -239,6 +239,20 @@ def spread(desk: Desk, *, limit: str | None = "9", quantity: str = "2", ratios: 
     )
 
 
+def test_a_replaced_strategy_keeps_its_legs_which_grow_with_it() -> None:
+    desk = Desk(settings=Settings(is_auto_fill=False))
+    parent = spread(desk, quantity="2")
+    assert isinstance(parent, Order)
+    desk.go()
+    answer = desk.replace(desk.see(parent), quantity=d(3), limit_price=d("9.5"))
+    assert isinstance(answer, Order)
+    desk.go()
+    legs = [leg for leg in desk.venue.ledger.orders.values() if leg.parent_id == answer.order_id]
+    assert [leg.quantity for leg in legs] == [3, 3]
+    desk.venue.fill(answer.order_id)
+    assert {desk.see(each).status for each in (answer, *legs)} == {Status.FILLED}
+
+
 def test_a_strategy_fills_at_the_net_of_its_legs_and_tells_it_once() -> None:
     desk = Desk()
     order = spread(desk)

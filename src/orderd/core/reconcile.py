@@ -194,7 +194,7 @@ def differences(order: Order, view: View) -> Iterator[Finding]:
     if not is_comparable(order, view):
         return
     link = order.link(view.broker_order_id)
-    is_waiting = link is not None and (missing(order, link) or view.phase is Phase.REPLACED)
+    is_waiting = link is not None and (_is_missing(order, link, view) or view.phase is Phase.REPLACED)
     is_full = order.state is OrderState.FILLED and not order.is_short  # "calculated" comes after "filled"
     if order.is_open != (view.phase not in ENDS) and not is_waiting and not is_full:
         yield Finding(kind=DiscrepancyKind.STATE_DIFFERS, expected=order.state, observed=view.status)
@@ -212,6 +212,13 @@ def differences(order: Order, view: View) -> Iterator[Finding]:
                 expected=canonical(order.average_fill_price),
                 observed=canonical(view.average_price),
             )
+
+
+def _is_missing(order: Order, link: BrokerLink, view: View) -> bool:
+    """Whether executions are still to come by what the broker counts now: what it took back unheard never comes."""
+    if len(order.links) == 1:
+        link = msgspec.structs.replace(link, phase=view.phase, reported_quantity=view.filled_quantity)
+    return missing(order, link)
 
 
 def _is_explained(order: Order, link: BrokerLink, view: View) -> bool:

@@ -93,7 +93,7 @@ def settle(draft: Draft, link: BrokerLink, fact: Word, *, is_fresh: bool) -> Non
     if is_missing and not (isinstance(fact, Reported) and fact.may_infer):
         draft.need(NeedKind.EXECUTIONS, link.broker_order_id)
     elif is_missing and link.reported_average is None and len(draft.order.links) == 1 and not link.bust_times:
-        draft.find(DiscrepancyKind.PRICE_MISSING, link.reported_quantity, draft.order.filled_quantity)
+        _price_missing(draft, link, fact)
     elif is_current and link.phase not in LIVE:
         _by_phase(draft, link, fact)
     elif is_current and (is_fresh or draft.order.is_undone) and draft.order.state not in _WORKING:
@@ -102,6 +102,12 @@ def settle(draft: Draft, link: BrokerLink, fact: Word, *, is_fresh: bool) -> Non
         _flags(draft, link, says)
     if draft.order.links[-1] is not link:
         _keep_word(draft, link, fact)
+
+
+def _price_missing(draft: Draft, link: BrokerLink, fact: Word) -> None:
+    """Nothing can be inferred without a price. A view that counts less by now tells of a bust that nobody heard."""
+    if not isinstance(fact, Reported) or fact.view.filled_quantity >= link.reported_quantity:
+        draft.find(DiscrepancyKind.PRICE_MISSING, link.reported_quantity, draft.order.filled_quantity)
 
 
 def _by_phase(draft: Draft, link: BrokerLink, fact: Word) -> None:

@@ -17,7 +17,7 @@ TRIES = 3
 PROOF_S = 5.0
 UNHEARD_S = 0.25
 """How long the broker is given to do it before it is asked, while its stream is down."""
-SLOW_S = 30.0
+SLOW_S = 20.0
 CALL_TIMEOUT_S = 10.0
 PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 

@@ -7,7 +7,7 @@ from orderd.engine.account import ENGINE, Account
 from orderd.engine.reader import Reader
 from orderd.ports import Found
 
-PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 
 
 class Legs:

@@ -13,7 +13,7 @@ import structlog
 
 from orderd.core.discrepancies import DiscrepancyKind
 from orderd.core.events import Filled
-from orderd.core.facts import Execution, OutcomeLost, SettledByOperator, Verdicts, View
+from orderd.core.facts import Execution, OutcomeLost, Reported, SettledByOperator, Verdicts, View
 from orderd.core.order import EventSource, Order, OrderState
 from orderd.core.reconcile import MASS, Plan, plan
 from orderd.core.values import BrokerOrderId, OrderId, Value
@@ -371,7 +371,13 @@ class Reconciler:
 
     async def _take(self, planned: Plan) -> None:
         for order_id, fact in planned.facts:
-            taken = await self._account.intake.take(order_id, fact)
+            names = fact.view.broker_order_id if isinstance(fact, Reported) else ""
+            if names and not self._router.claim(names, order_id):
+                continue  # written down as another one's while the lists were read
+            try:
+                taken = await self._account.intake.take(order_id, fact)
+            finally:
+                self._router.release(names)
             if isinstance(taken.verdict, Apply):
                 self._changed.add(order_id)
                 self._booked += sum(1 for step in taken.verdict.steps if isinstance(step.event, Filled))

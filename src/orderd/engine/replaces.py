@@ -20,7 +20,7 @@ log = structlog.get_logger("orderd.replaces")
 
 TRIES = 3
 PROOF_S = 1.0
-SLOW_S = 30.0
+SLOW_S = 20.0
 CALL_TIMEOUT_S = 10.0
 
 

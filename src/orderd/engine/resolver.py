@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("orderd.resolver")
 
-PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
-SLOW_S = 30.0
+PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
+SLOW_S = 20.0
 _EXIT_ROLES = frozenset({OrderRole.EXIT, OrderRole.STOP_LOSS, OrderRole.TAKE_PROFIT})
 _CLOSING = frozenset({PositionIntent.BUY_TO_CLOSE, PositionIntent.SELL_TO_CLOSE})
 

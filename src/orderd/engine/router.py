@@ -70,6 +70,19 @@ class Router:
                 return order.order_id
         return None
 
+    def claim(self, broker_order_id: str, order_id: OrderId) -> bool:
+        """Keep a broker order for this order until `release`. False when it is, or is becoming, another one's."""
+        account = self._account
+        holder = self._binding.get(broker_order_id) or account.blotter.by_broker_id(account.account_id, broker_order_id)
+        if broker_order_id in self._importing or holder not in {None, order_id}:
+            return False
+        self._binding[broker_order_id] = order_id
+        return True
+
+    def release(self, broker_order_id: str) -> None:
+        """What was claimed is in the journal, or came to nothing."""
+        self._binding.pop(broker_order_id, None)
+
     async def report(self, report: BrokerReport) -> None:
         """Bring in one message of the stream."""
         account = self._account
@@ -235,10 +248,15 @@ class Router:
         known = self.match(view)
         if known is None and self._may_be_a_leg(view):
             known = await self._after_parents(view)
+        is_its_elder_read = True
         if known is None and view.replaces:
-            known = await self._after_elder(view)
+            known, is_its_elder_read = await self._after_elder(view)
         if known is not None:
             return known
+        if not is_its_elder_read:
+            # It may follow an order of ours whose broker id nobody has told us yet: the next lists tell both.
+            self._account.reconcile_wanted.set()
+            return None
         if source is STREAM:
             # A message cannot be asked again, and a stranger's record would stand in the way of our own answer.
             read = await self._account.broker.order(view.broker_order_id, timeout_s=LOOKUP_TIMEOUT_S)
@@ -276,12 +294,15 @@ class Router:
             if view.symbol in {order.intent.symbol, *(leg.symbol for leg in order.intent.legs)}:
                 yield order
 
-    async def _after_elder(self, view: View) -> OrderId | None:
-        """A successor whose elder nobody here knows yet: the elder is read first, it may be an order of ours."""
+    async def _after_elder(self, view: View) -> tuple[OrderId | None, bool]:
+        """A successor whose elder nobody here knows yet: the elder is read first, it may be an order of ours.
+
+        Whose it is, and whether the broker said anything about the elder.
+        """
         found = await self._account.broker.order(BrokerOrderId(view.replaces), timeout_s=LOOKUP_TIMEOUT_S)
         if isinstance(found, Found):
             await self.view(found.view, EventSource.BROKER_REPLY)
-        return self.match(view)
+        return self.match(view), not isinstance(found, CannotTell)
 
     async def _after_parents(self, view: View) -> OrderId | None:
         """Read the parents first: one of them may name this as its leg."""

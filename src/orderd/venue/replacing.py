@@ -103,7 +103,8 @@ def _take_over(state: State, old: Order, new: Order, *, is_held: bool) -> None:
 def _keep_family(state: State, old: Order, new: Order) -> None:
     """Legs get the new parent, a parent gets the new leg."""
     for leg in state.book.legs(old):
-        state.put(msgspec.structs.replace(leg, parent_id=new.order_id))
+        units = new.quantity * leg.ratio if new.quantity is not None and leg.ratio is not None else leg.quantity
+        state.put(msgspec.structs.replace(leg, parent_id=new.order_id, quantity=units))
     parent = state.book.get(old.parent_id) if old.parent_id else None
     if parent is not None:
         legs = tuple(new.order_id if each == old.order_id else each for each in parent.leg_ids)
@@ -111,6 +112,6 @@ def _keep_family(state: State, old: Order, new: Order) -> None:
 
 
 def _reserve(state: State, old: Order, new: Order) -> Decimal:
-    if new.is_closing or new.limit_price is None:
+    if new.is_closing or new.limit_price is None or not new.symbol:  # of a strategy the legs decide what it holds
         return old.reserve_price
     return new.limit_price * state.asset(new.symbol).multiplier
