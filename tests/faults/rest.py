@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from orderd.engine.api import Wait
 from orderd.venue.faults import Fault, FaultKind
-from orderd.venue.orders import ExecutionState
+from orderd.venue.orders import ExecutionState, Status
 from tests.e2e.books import COUNTED, state_of
 from tests.engine.world import ACCOUNT
 from tests.faults.referee import OPEN
@@ -18,8 +20,17 @@ AGREE_S = 30.0
 BOOKED_S = 5.0
 """Virtual seconds after a reconnect within which missed fills are booked (promise P8)."""
 LOOK_S = 0.25
+PRINTED = Decimal("1e-8")
 UNHEARD_BUSTS = frozenset(
-    {"QUANTITY_DIFFERS", "AVERAGE_DIFFERS", "EXECUTION_CHANGED", "FILLED_SHORT", "EXECUTIONS_MISSING", "PRICE_MISSING"}
+    {
+        "QUANTITY_DIFFERS",
+        "AVERAGE_DIFFERS",
+        "EXECUTION_CHANGED",
+        "FILLED_SHORT",
+        "EXECUTIONS_MISSING",
+        "PRICE_MISSING",
+        "STATE_DIFFERS",
+    }
 )
 
 
@@ -111,15 +122,21 @@ class Rest:
         return {(d.kind, d.subject): (d.expected, d.observed) for d in await self._world.discrepancies()}
 
     def _differs(self, order_id: str) -> bool:
+        """Whether it shows in what the broker prints: the totals, of which it prints the average to 9 places."""
         order = self._referee.told[order_id].order
-        return bool(list(self._world.books().disagreements(order, self._referee.fills(order_id))))
+        rows = {row.order_id: row for venue in self._referee.venues.values() for row in venue.ledger.orders.values()}
+        row = rows[order.broker_order_ids[-1]]
+        if Decimal(order.filled_quantity or 0) != row.filled_quantity:
+            return True
+        average = Decimal(order.average_fill_price or 0) - (row.average_price or Decimal(0))
+        return bool(abs(average) > PRINTED)
 
     async def _miss_fills(self) -> None:
         """Fills while the stream is away are booked within seconds of its coming back."""
         day, world = self._day, self._world
         names = [f"missed-{day.seed}-{number}" for number in range(3)]
         for name in names:
-            await world.submit(client_order_id=name, symbol="AMD", quantity="5", limit_price="100")
+            await world.submit(client_order_id=name, symbol="AMD", quantity="5", limit_price="100", wait=Wait.BROKER)
         await asyncio.sleep(1)
         working = [name for name in names if self._is_working(name)]
         account = world.alive.workers.account
@@ -148,10 +165,16 @@ class Rest:
     # -------------------------------------------------------------------------------------------------------- excuses
 
     def _lied_about(self) -> set[str]:
-        """Orders that come back, and an operator is told: the venue took them and answered 429, "not taken"."""
+        """Orders that come back, and an operator is told: the venue took them and answered 429, "not taken"; or it
+        rejected what was left of an order, and that was heard before its fills.
+        """
         fired = self._day.venue.faults.fired
         names = {name for each in fired if each.fault_id in self._day.lies for name in each.orders}
-        return {order.order_id for order in self._referee.orders() if order.client_order_id in names}
+        lied = {order.order_id for order in self._referee.orders() if order.client_order_id in names}
+        rows = [row for venue in self._referee.venues.values() for row in venue.ledger.orders.values()]
+        given_up = [row.order_id for row in rows if row.status is Status.REJECTED and row.filled_quantity]
+        lied |= {order.order_id for order in self._referee.orders() if order.parent_order_id in lied}
+        return lied | {self._referee.by_broker_id.get(name, "") for name in given_up}
 
     def _overfilled(self) -> set[str]:
         """Orders of which the venue traded more than was asked for."""

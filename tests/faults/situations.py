@@ -72,6 +72,8 @@ OF_DAYS = frozenset(
     }
 )
 ALL = OF_EVENTS | OF_DAYS
+RARE = frozenset({"bust overtook its fill", "revived", "died after PATCH", "died after DELETE"})
+"""Which need more days than `make test` lives."""
 
 
 def situations(event: opb.OrderEvent, before: opb.OrderEvent, fills: Mapping[str, opb.Fill]) -> Iterator[str]:

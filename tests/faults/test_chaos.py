@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.chaos import live
-from tests.faults.situations import ALL
+from tests.faults.situations import ALL, RARE
 from tests.faults.soak import Outcome, soak
 from tests.reach import PROVES, Reached, scaled
 
@@ -37,8 +37,8 @@ def test_bad_days_are_safe_at_every_step_end_in_agreement_and_repeat_themselves(
 @pytest.mark.scaled
 @pytest.mark.timeout(600)
 def test_every_interesting_situation_has_happened(outcome: Outcome, reached: Reached) -> None:
-    assert not outcome.missing
-    reached("P16", "kinds of interesting situations, each met at least once", len(ALL))
+    assert set(outcome.missing) <= (frozenset() if PROVES else RARE)
+    reached("P16", "kinds of interesting situations, each met at least once", len(ALL) - len(outcome.missing))
 
 
 def test_a_day_can_be_lived_here(tmp_path: Path) -> None:
