@@ -62,9 +62,22 @@ DEATHS ?= 8
 .PHONY: soak
 soak: $(VENV) ## more simulated days, each lived twice: SEEDS=2000:3000; a failure names the line that repeats it
 	$(BIN)/python -m tests.faults.soak $(SEEDS) --orders $(ORDERS) --deaths $(DEATHS)
-.PHONY: sabotage
+.PHONY: sabotage mutate
 sabotage: $(VENV) ## put a defect into src, see the tests go red, and so on through the list; ARGS='--promise P5'
 	$(BIN)/python -m tests.sabotage $(ARGS)
+
+# mutmut lives beside .venv: nobody needs it who does not mutate.
+MUTATOR := .mutation/lib/.complete
+MINUTES ?= 20
+$(MUTATOR): requirements/mutation.lock $(VENV)
+	$(BIN)/python -m pip --disable-pip-version-check --quiet install --only-binary :all: --require-hashes --no-deps \
+	  --upgrade --target $(@D) -r $<
+	@touch $@
+
+mutate: $(MUTATOR) ## change core and risk in small ways: do their tests notice? MINUTES=20 ARGS='--sample 450 --seed 1'
+	PYTHONPATH=src:generated/python:$(dir $(MUTATOR)) nice -n 10 \
+	  $(BIN)/python -m tests.mutation --minutes $(MINUTES) $(ARGS)
+	$(BIN)/python scripts/check_docs_mutation.py --write
 
 # The fuzzer lives beside .venv: nobody needs it who does not fuzz.
 FUZZER := .fuzz/lib/.complete
@@ -136,4 +149,4 @@ clean: ## remove caches and reports
 	find src tests scripts generated -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 distclean: clean ## remove .venv and the other environments too
-	rm -rf .venv .clients .fuzz
+	rm -rf .venv .clients .fuzz .mutation

@@ -16,3 +16,5 @@ compile pyproject.toml --extra dev --output-file requirements/dev.lock "$@"
 compile pyproject.toml --constraint requirements/dev.lock --output-file requirements/runtime.lock "$@"
 # Only for those who fuzz: `make fuzz` puts it beside .venv, not into it.
 compile requirements/fuzz.in --output-file requirements/fuzz.lock "$@"
+# Only for those who mutate: `make mutate` puts it beside .venv; what .venv has too is the same version.
+compile requirements/mutation.in --constraint requirements/dev.lock --output-file requirements/mutation.lock "$@"

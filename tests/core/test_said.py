@@ -28,6 +28,7 @@ from tests.core.builders import (
     fill,
     intent,
     kinds,
+    needs,
     report,
     seen,
     steps,
@@ -36,6 +37,7 @@ from tests.core.builders import (
     terms,
     when,
 )
+from tests.core.test_chains import BOUND
 from tests.core.test_own_facts import cancel_declined, gave_up, lost
 from tests.core.test_resolve import settle
 
@@ -193,6 +195,16 @@ def test_a_leg_without_an_answer_has_its_parent_looked_up() -> None:
     leg = msgspec.structs.replace(parent, order_id=OrderId("o-2"), parent_order_id=parent.order_id, leg_number=1)
     planned = plan(orders=[leg, parent], seen_open=[], seen_since=[], executions=[], asked_ns=NOW, at=when(500))
     assert set(planned.lookups) == {"o-1"}
+    flying = plan(
+        orders=[leg, parent],
+        seen_open=[],
+        seen_since=[],
+        executions=[],
+        asked_ns=NOW,
+        at=when(500),
+        in_flight=[parent.order_id],
+    )
+    assert list(flying.lookups) == ["o-1"]
     alone = plan(orders=[leg], seen_open=[], seen_since=[], executions=[], asked_ns=NOW, at=when(500))
     assert list(alone.lookups) == []
 
@@ -209,11 +221,18 @@ def test_a_revived_end_says_what_the_broker_called_it() -> None:
 
 
 def test_a_refused_cancel_says_what_the_broker_said() -> None:
-    order = after(ACCEPTED, cancel(), cancel_declined())
-    assert order.reason is not None
-    assert order.reason.code
-    fact = cancel_declined()(order, 1)
-    assert (order.reason.code, order.reason.message) == (fact.code, fact.message)  # type: ignore[union-attr]
+    order = after(ACCEPTED, cancel())
+    fact = msgspec.structs.replace(cancel_declined()(order, 50), message="too late", code="42210000")
+    reason = applied(decide(order, fact)).order.reason
+    assert reason is not None
+    assert (reason.code, reason.message) == ("42210000", "too late")
+
+
+def test_what_an_elder_traded_counts_although_its_word_does_not() -> None:
+    told = report(
+        Phase.REPLACED, "replaced", broker_order_id="b-1", filled_quantity="3", average_price="20", updated_ns=1
+    )
+    assert needs(tell(BOUND, told)) == [("EXECUTIONS", "b-1")]
 
 
 def test_a_consumed_inference_leaves_the_brokers_word_on_the_link() -> None:

@@ -1,0 +1,1 @@
+"""Mutants of core and risk: see `make mutate`."""
