@@ -108,6 +108,7 @@ TOLD: dict[str, Told] = {
     **{f"guessed {p}": report(p, filled_quantity="5", average_price="20", may_infer=True) for p in Phase},
     **{f"read {phase}": report(phase, asked_ns=10**6, updated_ns=0) for phase in Phase},
     **{f"successor {phase}": successor(phase) for phase in Phase},
+    "guessed without a price": report(Phase.WORKING, filled_quantity="5", average_price=None, may_infer=True),
     "somebody's successor": successor(Phase.WORKING, is_asked=False),
     "stranger": report(Phase.WORKING, broker_order_id="b-9"),
     "of another client": report(Phase.WORKING, client_order_id="theirs"),

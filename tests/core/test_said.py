@@ -243,3 +243,25 @@ def test_a_consumed_inference_leaves_the_brokers_word_on_the_link() -> None:
     (consumed,) = [step.event for step in verdict.steps if isinstance(step.event, FillCorrected)]
     assert consumed.link is not None
     assert consumed.link.broker_order_id == "b-1"
+
+
+def test_after_a_bust_the_brokers_old_average_is_believed_no_more() -> None:
+    order = after(ACCEPTED, fill("e-1", "4", "20"), fill("e-2", "2", "21"), bust("e-2"))
+    assert order.links[-1].reported_average is None
+
+
+def test_what_was_executed_at_the_instant_of_a_bust_was_executed_before_it() -> None:
+    (link,) = after(ACCEPTED, fill("e-1", "4"), bust("e-1", n=90)).links
+    assert [link.epoch_of(when(n)) for n in (89, 90, 91)] == [0, 0, 1]
+
+
+def test_a_corrected_fill_was_recorded_when_the_correction_came() -> None:
+    order = after(ACCEPTED, fill("e-1", "4"))
+    fact = correct("e-1", "c-1", "4", "21")(order, 70)
+    corrected = applied(decide(order, fact)).order
+    assert [f.recorded_time for f in corrected.fills if f.is_counted] == [when(70)]
+
+
+def test_a_correction_to_more_than_was_asked_is_an_overfill() -> None:
+    order = after(ACCEPTED, fill("e-1", "4"), correct("e-1", "c-1", "12", "20"))
+    assert (order.filled_quantity, order.is_overfilled) == (12, True)

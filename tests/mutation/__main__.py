@@ -110,7 +110,7 @@ def changed(mutant: str) -> tuple[str, str]:
     lines = list(unified_diff(original, body_of(text, name), lineterm="", n=0))[2:]
     gone = (line[1:].strip() for line in lines if line.startswith("-"))
     come = (line[1:].strip() for line in lines if line.startswith("+"))
-    return " ".join(gone), " ".join(come)
+    return " ".join(gone).strip(), " ".join(come).strip()
 
 
 def body_of(text: str, name: str) -> list[str]:
