@@ -112,9 +112,10 @@ class _Pairs:
     def follow(self, process: "subprocess.Popen[str]") -> None:
         """Take every line that a process writes."""
         assert process.stdout is not None
-        for line in process.stdout:
-            with self._lock:
-                self._take(msgspec.json.decode(line, type=Lived))
+        with process.stdout as lines:
+            for line in lines:
+                with self._lock:
+                    self._take(msgspec.json.decode(line, type=Lived))
 
     def _take(self, day: Lived) -> None:
         runs = self._waiting.setdefault(day.seed, [])
