@@ -54,8 +54,8 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     if session.testsfailed:
         raise session.Interrupted("the tests could not be collected")
     chosen = json.loads(Path("chosen.json").read_text(encoding="utf-8"))
-    began = time.monotonic()
     reaching, durations = _learn(session.items)
+    began = time.monotonic()
     said = sys.__stderr__ or sys.stderr
     with Path("results.jsonl").open("w", encoding="utf-8", buffering=1) as results:
         for number, mutant in enumerate(chosen["mutants"], start=1):
