@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from bench import exchange
-
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def keys() -> list[str]:
+    """What the bench signs in with."""
+    program = "from bench import exchange; print(exchange.KEY_ID, exchange.SECRET)"
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
 
 
 @pytest.mark.timeout(180)
@@ -28,7 +33,7 @@ def test_the_quick_bench_measures_and_writes_figures(tmp_path: Path) -> None:
     assert rows["SubmitOrder, wait JOURNAL, 64 at a time"]["ours"][0] > 0
     assert rows["GetOrder of a live order, 64 at a time"]["limit"][0] > 0
     assert all(name in ran.stdout for name in rows)
-    for key in (exchange.KEY_ID, exchange.SECRET):
+    for key in keys():
         assert key not in ran.stdout + ran.stderr + figures.read_text()
 
 
