@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from oms.v1 import order_pb2 as opb
 from orderd.system import run_virtual
 from orderd.venue.faults import FaultKind
 from orderd.venue.orders import Change, Refused, Side, Status
@@ -172,6 +173,40 @@ def test_a_person_replaces_our_order_and_its_terms_are_in_force(tmp_path: Path) 
         ended = order_of(world, order_id)
         assert (state_of(ended), ended.filled_quantity) == ("CANCELED", "3")
         assert not await world.discrepancies()
+        await world.kill()
+
+    run_virtual(day)
+
+
+@pytest.mark.parametrize("role", [opb.ORDER_ROLE_TAKE_PROFIT, opb.ORDER_ROLE_STOP_LOSS])
+def test_a_person_replaces_a_leg_before_its_name_is_in_the_journal(tmp_path: Path, role: int) -> None:
+    """The answer that names the legs is still being written down; its successor is no second order of its own."""
+
+    async def day() -> None:
+        world = World(tmp_path, 1, slowest_commit_s=0.3)
+        await world.start()
+        venue = world.face.venue
+        legs = {"take_profit": opb.TakeProfit(limit_price="95"), "stop_loss": opb.StopLoss(stop_price="70")}
+        shape = {"order_class": opb.ORDER_CLASS_BRACKET, "symbol": "KO", "quantity": "4"}
+        order_id, _ = await world.submit(client_order_id="entry", **shape, **legs)
+        async with asyncio.timeout(5):
+            while not any(order.filled_quantity for order in venue.ledger.orders.values()):  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        number = 0 if role == opb.ORDER_ROLE_TAKE_PROFIT else 1
+        successor = venue.replace_by_person(venue.find("entry").leg_ids[number], Change(quantity=Decimal(3)))
+        assert isinstance(successor, VenueOrder)
+        world.pump()
+        await asyncio.sleep(CONVERGED_S)
+        assert len(world.orders()) == 3, "a leg's successor is that leg"
+        (leg,) = (order for order in world.orders() if order.parent_order_id == order_id and order.role == role)
+        assert (leg.broker_order_id, leg.quantity) == (successor.order_id, "3")
+        assert not world.disagreements()
+        assert await world.reconcile()
+        assert not await world.discrepancies()
+        venue.end("entry", Status.CANCELED)
+        world.pump()
+        await asyncio.sleep(CONVERGED_S)
+        assert not world.disagreements()
         await world.kill()
 
     run_virtual(day)

@@ -59,7 +59,7 @@ class Router:
         if known is None and view.client_order_id:
             known = blotter.by_key(account_id, view.client_order_id) or self._by_replace_key(view.client_order_id)
         if known is None and view.replaces:
-            known = blotter.by_broker_id(account_id, view.replaces)
+            known = blotter.by_broker_id(account_id, view.replaces) or self._binding.get(view.replaces)
         return known
 
     def _by_replace_key(self, client_order_id: str) -> OrderId | None:
@@ -163,7 +163,11 @@ class Router:
             self._binding.pop(bound.broker_order_id, None)
         parent = self._account.blotter.get(order_id)
         for number, leg in unknown:
-            await self._import(leg, source, parent=parent, leg_number=number)
+            known = self.match(leg)  # by now: what was waited for may have bound its elder
+            if known is not None:
+                await self._reported(known, leg, source, (), may_infer=may_infer)
+            else:
+                await self._import(leg, source, parent=parent, leg_number=number)
         return order_id
 
     def _take_legs(
