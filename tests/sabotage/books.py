@@ -203,8 +203,8 @@ BOOKS: tuple[Defect, ...] = (
         name="a successor is not followed",
         promise="P8",
         file="engine/router.py",
-        text="            known = blotter.by_broker_id(account_id, view.replaces) or self._binding.get(view.replaces)\n",
-        becomes="            known = None\n",
+        text=" = blotter.by_broker_id(account_id, view.replaces) or self._binding.get(view.replaces)\n",
+        becomes=" = None\n",
         tests=("tests/e2e/test_replaces.py", BAD_DAYS),
     ),
     Defect(
