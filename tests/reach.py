@@ -20,6 +20,11 @@ def scaled(full: int, *, part: int = 10) -> int:
     return full if PROVES else max(1, full // part)
 
 
+def patience(seconds: float) -> float:
+    """How long a test that is `scaled` may take in `make test`; a run that goes all the way has no limit (0)."""
+    return 0 if PROVES else seconds
+
+
 class Reached:
     """What one test has to tell, kept until it has passed."""
 

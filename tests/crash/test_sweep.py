@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from tests.crash.shim import compiler
-from tests.reach import PROVES, Reached, scaled
+from tests.reach import PROVES, Reached, patience, scaled
 
 ROOT = Path(__file__).resolve().parents[2]
 EVERY = 1_000_000
 pytestmark = [
     pytest.mark.skipif(compiler() is None, reason="NO C COMPILER (cc, gcc or clang): nothing between process and disk"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(patience(300)),
 ]
 
 

@@ -32,7 +32,7 @@ from tests.e2e.load import ENDS, SIMULATED, ended, trade
 from tests.e2e.processes import rss
 from tests.e2e.raw import event_bytes, journal_bytes
 from tests.e2e.tape import METHOD
-from tests.reach import PROVES, Reached, scaled
+from tests.reach import PROVES, Reached, patience, scaled
 from tests.storage.making import acknowledged, canceled, new, order, submitted
 
 MIB = 1024 * 1024
@@ -155,7 +155,7 @@ async def impatient(directory: Path) -> AsyncIterator[House]:
 
 
 @pytest.mark.scaled
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(patience(900))
 async def test_readers_that_stand_still_cost_little_delay_nobody_and_are_cut_off(
     tmp_path: Path, reached: Reached
 ) -> None:
@@ -248,7 +248,7 @@ def connections(house: House) -> int:
 
 
 @pytest.mark.scaled
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(patience(900))
 async def test_a_thousand_subscribers_hear_everything_and_nobody_waits_for_them(
     tmp_path: Path, reached: Reached
 ) -> None:
@@ -326,7 +326,7 @@ class Joiner:
 
 
 @pytest.mark.scaled
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(patience(900))
 async def test_a_snapshot_and_what_follows_is_the_fold_of_all_events(tmp_path: Path, reached: Reached) -> None:
     joins, orders = scaled(200), 1_000 if PROVES else 200
     chance = random.Random(11)
@@ -373,7 +373,7 @@ def fold(events: Sequence[opb.OrderEvent]) -> dict[str, opb.Order]:
 # ----------------------------------------------------------------------------------------------------------- positions
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(patience(180))
 async def test_a_journal_whose_old_events_are_let_go_while_it_serves(tmp_path: Path) -> None:
     """Below what is kept, in the future, in another journal: each says what it is. Above it every byte is the same."""
     await write(tmp_path, 500, days_ago=30)

@@ -18,7 +18,7 @@ from orderd.venue.faults import Fault, FaultKind
 from orderd.venue.ledger import Received
 from tests.e2e.books import state_of
 from tests.engine.world import ACCOUNT, World
-from tests.reach import Reached, scaled
+from tests.reach import Reached, patience, scaled
 
 LIMIT = 200
 BURST_A_SECOND = 10 * LIMIT / 60
@@ -96,7 +96,7 @@ async def cancel_everything(world: World) -> None:
 
 
 @pytest.mark.scaled
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(patience(600))
 def test_a_burst_is_refused_in_time_and_cancels_pass_it(tmp_path: Path, reached: Reached) -> None:
     minutes = scaled(10)
 

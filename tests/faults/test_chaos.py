@@ -7,7 +7,7 @@ import pytest
 from tests.faults.chaos import live
 from tests.faults.situations import ALL, RARE
 from tests.faults.soak import Outcome, soak
-from tests.reach import PROVES, Reached, scaled
+from tests.reach import PROVES, Reached, patience, scaled
 
 ORDERS, DEATHS = (200, 8) if PROVES else (20, 2)
 
@@ -19,7 +19,7 @@ def outcome() -> Outcome:
 
 
 @pytest.mark.scaled
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(patience(600))
 def test_bad_days_are_safe_at_every_step_end_in_agreement_and_repeat_themselves(
     outcome: Outcome, reached: Reached
 ) -> None:
@@ -35,7 +35,7 @@ def test_bad_days_are_safe_at_every_step_end_in_agreement_and_repeat_themselves(
 
 
 @pytest.mark.scaled
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(patience(600))
 def test_every_interesting_situation_has_happened(outcome: Outcome, reached: Reached) -> None:
     assert set(outcome.missing) <= (frozenset() if PROVES else RARE)
     reached("P16", "kinds of interesting situations, each met at least once", len(ALL) - len(outcome.missing))
