@@ -51,6 +51,22 @@ passed.
 
 """
 
+TAIL = """
+## What is not promised
+
+- **More than the disk keeps.** Power loss is survived as far as the disk keeps what it said was synced, and leaves the
+  bytes beside a write alone. There is no standby: a lost disk takes what came after the last backup with it.
+- **A broker that cannot be asked.** Where a broker neither refuses a client order id twice nor finds orders by it, an
+  entry whose answer was lost is never sent again, and its outcome may stay for an operator to say. A broker that takes
+  an order and answers with its own words for "not taken" cannot be caught in time.
+- **What a broker tells nobody.** A bust or correction that no frame told us of is in none of Alpaca's lists. Where it
+  shows in a quantity or an average it opens a record; otherwise nobody can know.
+- **A paper account that was reset.** Its orders are gone at the broker: the account stops, and an operator decides.
+- **What only the lost journal knew.** Orders taken up after a restore keep their client order ids, and lose their
+  trace, decision, strategy and tags.
+- **Rot in parts already verified**, when the file's time does not change: `orderd doctor` finds it, a start does not.
+"""
+
 Figure = tuple[str, str, str]
 """Promise, what was counted, test."""
 
@@ -106,7 +122,9 @@ def page(figures: Mapping[Figure, int]) -> Iterator[str]:
             name = f"`{test.removeprefix('tests/')}`"
             yield f"| {first[0]} | {first[1]} | {what} | {number} | {name} | {command(test)} |\n"
         if not told:
-            yield f"| {promise} | {text} | no run on record | | | |\n"
+            where = "told below" if promise == "P20" else "no run on record"
+            yield f"| {promise} | {text} | {where} | | | |\n"
+    yield TAIL
 
 
 def defects(figures: Mapping[Figure, int]) -> Iterator[str]:
