@@ -46,5 +46,10 @@ def configure(level: str) -> None:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
 
 
+def to_stderr() -> None:
+    """For a command that is no server: what its parts log stays out of stdout, which is for data."""
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+
+
 def _dumps(event: object, **_: object) -> bytes:
     return orjson.dumps(event, default=str)

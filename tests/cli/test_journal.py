@@ -46,6 +46,7 @@ def test_it_deletes_shrinks_and_says_what_it_did(tmp_path: Path, invoke: Run) ->
     assert int(said["bytesAfter"]) == (tmp_path / "orderd.db").stat().st_size
     again = invoke("journal", "compact", "--database-url", url(tmp_path), "--keep-days", "0", "--no-shrink")
     assert json.loads(again.out)["deletedEvents"] == "0"
+    assert "journal_changed_since_last_written" not in again.out + again.err, "it was us who wrote the file anew"
 
 
 @pytest.mark.parametrize("form", list(Format))

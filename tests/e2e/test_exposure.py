@@ -180,7 +180,8 @@ async def test_a_wrong_key_is_told_without_telling_it(tmp_path: Path) -> None:
 async def test_what_the_door_takes_is_what_the_settings_say(tmp_path: Path) -> None:
     """Each limit of docs/security.md, as small as it may be set, at a real process; and after it all goes on."""
     settings = {"max_request_bytes": 65_536, "max_metadata_bytes": 4_096, "max_streams_per_connection": 2}
-    async with trading(tmp_path, settings={**settings, "max_calls": 1}) as house:
+    patient = {"paper": {"submit_timeout_s": 30}}
+    async with trading(tmp_path, accounts=patient, settings={**settings, "max_calls": 1}) as house:
         submit = house.channel.unary_unary("/oms.v1.OrderService/SubmitOrder")
         with pytest.raises(grpc.aio.AioRpcError) as too_long:
             await submit(b"x" * 65_537)
@@ -192,6 +193,7 @@ async def test_what_the_door_takes_is_what_the_settings_say(tmp_path: Path) -> N
         with pytest.raises(grpc.aio.AioRpcError) as too_many:
             await stream(b"").read()
         second.cancel()
+        await house.venue.arm("drop_frame", order="k", times=0)  # nor does the stream answer the submit
         await house.venue.arm("hold_answer", method="POST", barrier="gate")
         waiting = asyncio.ensure_future(house.submit(client_order_id="k"))
         await house.venue.waiting("gate")

@@ -89,10 +89,12 @@ def _path(url: str) -> Path:
 
 
 async def _compacted(url: str, keep_days: int) -> "Compaction":
+    from orderd import logs
     from orderd.ports import JournalError
     from orderd.storage import OpenError, open_journal
     from orderd.system import SystemClock, SystemIds
 
+    logs.to_stderr()
     clock = SystemClock()
     try:
         opened = await open_journal(url, clock=clock, ids=SystemIds())

@@ -37,6 +37,7 @@ from orderd.storage import statements
 from orderd.storage.connect import open_writer, translated
 from orderd.storage.lock import DatabaseLock
 from orderd.storage.prepare import microseconds
+from orderd.storage.presence import WRITING, stamp_of
 from orderd.storage.queries import Query, Values, compiled
 from orderd.storage.reads import Rows
 from orderd.storage.schema import broker_links, journal_meta, order_events, orders, raw_payloads
@@ -177,8 +178,10 @@ def shrink(path: Path) -> None:
     with translated(path):
         lock = DatabaseLock.take(path)
         try:
+            lock.wrote(WRITING)
             with closing(open_writer(path)) as connection:
                 _vacuum(connection)
+            lock.wrote(stamp_of(path))
         finally:
             lock.free()
 

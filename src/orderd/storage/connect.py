@@ -115,3 +115,5 @@ def translated(path: Path) -> Generator[None]:
         if getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CORRUPT:
             raise JournalCorruptError(path, f"SQLite says {cause}") from error
         raise JournalFileError(f"{path} cannot be opened as a journal: {error}") from error
+    except UnicodeDecodeError as error:  # SQLite complains in the words of the file, and these are damaged
+        raise JournalCorruptError(path, f"a text in it is none ({error})") from error

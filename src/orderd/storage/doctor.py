@@ -68,7 +68,7 @@ def examine(path: Path, *, min_free_bytes: int = MIN_FREE_BYTES) -> Iterator[Che
             yield from _pages(connection, is_live=held_by is not None)
             if schema.verdict is Verdict.OK:
                 yield from _contents(connection)
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
         yield Check("file", Verdict.FAIL, f"{path} cannot be read: {error}", RESTORE)
 
 
