@@ -105,5 +105,6 @@ def test_no_lock_file_names_where_its_files_come_from() -> None:
     for lock in ("js3/package-lock.json", "js4/package-lock.json", "python/requirements.lock"):
         text = (HERE / lock).read_text(encoding="utf-8")
         assert "resolved" not in text
+        assert "://" not in text, "npm writes down who asks for money: drop every `funding` of the lock"
         assert "index-url" not in text
         assert "sha512-" in text or "sha256:" in text
