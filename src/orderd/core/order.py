@@ -108,6 +108,11 @@ class OrderRole(StrEnum):
     EXIT = "EXIT"
 
 
+CLOSING_INTENTS = frozenset({PositionIntent.BUY_TO_CLOSE, PositionIntent.SELL_TO_CLOSE})
+CLOSING_ROLES = frozenset({OrderRole.STOP_LOSS, OrderRole.TAKE_PROFIT, OrderRole.EXIT})
+"""Roles that only this house gives: such an order closes quantity that was counted."""
+
+
 class Mode(StrEnum):
     PAPER = "PAPER"
     LIVE = "LIVE"
@@ -197,6 +202,11 @@ class OrderIntent(Value, frozen=True, kw_only=True):
     role: OrderRole | None = None
     tags: tuple[tuple[str, str], ...] = ()
     """Sorted by key."""
+
+    @property
+    def is_exit(self) -> bool:
+        """Whether it is meant to close: by its role, or by what the caller says of the position."""
+        return self.role in CLOSING_ROLES or self.position_intent in CLOSING_INTENTS
 
 
 class Fill(Value, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from orderd.core.order import Order, OrderIntent, Side
 from orderd.core.values import ZERO, OrderId, Value
 from orderd.engine.account import Account
 from orderd.engine.errors import EngineError, Kind
-from orderd.ports import BrokerError
+from orderd.ports import BrokerError, BrokerPosition
 
 
 class Holding(Value, frozen=True, kw_only=True):
@@ -44,7 +44,7 @@ class Holdings:
         except BrokerError as error:
             text = f"{intent.symbol} is blocked, and its position cannot be read: {error}"
             return EngineError(Kind.UNAVAILABLE, "BROKER_UNAVAILABLE", text, retry_after_s=2)
-        quantity = total(position.quantity for position in positions if position.symbol == intent.symbol)
+        quantity = held_of(positions, intent.symbol)
         # An exit that trades while the answer is on its way is in neither figure of now: it still counts as to come.
         return Holding(symbol=intent.symbol, quantity=quantity, closing_leaves=before[closing_side(quantity)])
 
@@ -56,6 +56,11 @@ class Holdings:
             for order in orders
             if order.intent.symbol == symbol and order.intent.side is side and order.order_id != leaving_out
         )
+
+
+def held_of(positions: Iterable[BrokerPosition], symbol: str) -> Decimal:
+    """The signed quantity of a symbol among an account's positions."""
+    return total(position.quantity for position in positions if position.symbol == symbol)
 
 
 def closing_side(quantity: Decimal) -> Side:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from orderd.core.book import total
 from orderd.core.facts import GaveUp
-from orderd.core.order import Order, OrderRole, OrderState, PositionIntent, Side
+from orderd.core.order import Order, OrderState, Side
 from orderd.core.values import OrderId
 from orderd.engine.account import ENGINE, Account
+from orderd.engine.holdings import held_of
 from orderd.engine.reader import Reader
 from orderd.ports import Absent, BrokerError, CannotTell, FindOutcome, Found, Refusal
 
@@ -27,8 +27,6 @@ log = structlog.get_logger("orderd.resolver")
 
 PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
 SLOW_S = 20.0
-_EXIT_ROLES = frozenset({OrderRole.EXIT, OrderRole.STOP_LOSS, OrderRole.TAKE_PROFIT})
-_CLOSING = frozenset({PositionIntent.BUY_TO_CLOSE, PositionIntent.SELL_TO_CLOSE})
 
 
 class Resolver:
@@ -110,7 +108,7 @@ class Resolver:
             return False
         if account.broker.capabilities(order.asset_class).duplicate_refusal is Refusal.FOR_EVER:
             return True
-        return await self._has_something_to_close(order) if _is_exit(order) else False
+        return await self._has_something_to_close(order) if order.intent.is_exit else False
 
     async def _has_something_to_close(self, order: Order) -> bool | None:
         """Whether the position, read now, is as large as what this exit would close; None: it could not be read."""
@@ -118,10 +116,6 @@ class Resolver:
             positions = await self._account.broker.positions()
         except BrokerError:
             return None
-        held = total(position.quantity for position in positions if position.symbol == order.intent.symbol)
+        held = held_of(positions, order.intent.symbol)
         closable = held if order.intent.side is Side.SELL else -held
         return closable > 0 and (order.terms.quantity is None or closable >= order.terms.quantity)
-
-
-def _is_exit(order: Order) -> bool:
-    return order.intent.role in _EXIT_ROLES or order.intent.position_intent in _CLOSING

@@ -7,12 +7,10 @@ turn, so nothing of that symbol overtakes.
 from collections import deque
 from collections.abc import Iterator
 
-from orderd.core.order import Order, OrderRole, PositionIntent
+from orderd.core.order import Order
 from orderd.core.values import OrderId, Value
 
 EXIT_PLACES = 2
-_EXITS = frozenset({OrderRole.STOP_LOSS, OrderRole.TAKE_PROFIT, OrderRole.EXIT})
-_CLOSING = frozenset({PositionIntent.BUY_TO_CLOSE, PositionIntent.SELL_TO_CLOSE})
 
 
 class Turn(Value, frozen=True, kw_only=True):
@@ -25,8 +23,7 @@ class Turn(Value, frozen=True, kw_only=True):
 
 def turn_of(order: Order) -> Turn:
     """The order's place in line."""
-    is_exit = order.intent.role in _EXITS or order.intent.position_intent in _CLOSING
-    return Turn(order_id=order.order_id, symbol=order.intent.symbol, is_exit=is_exit)
+    return Turn(order_id=order.order_id, symbol=order.intent.symbol, is_exit=order.intent.is_exit)
 
 
 class Turns:

@@ -8,16 +8,13 @@ Rule 3: pure and exact: the same intent, exposure and limits always get the same
 from collections.abc import Iterator
 from decimal import Decimal
 
-from orderd.core.order import EventSource, OrderClass, OrderIntent, OrderRole, PositionIntent, Side
+from orderd.core.order import CLOSING_INTENTS, CLOSING_ROLES, EventSource, OrderClass, OrderIntent, Side
 from orderd.core.turnstiles import Approved, Denied
 from orderd.core.values import Reason, canonical, multiply, subtract
 from orderd.risk.limits import Exposure, Limits, TradingState
 
 PERCENT = Decimal(100)
 PRICE_UNAVAILABLE = "PRICE_UNAVAILABLE"
-CLOSING_ROLES = frozenset({OrderRole.STOP_LOSS, OrderRole.TAKE_PROFIT, OrderRole.EXIT})
-"""Roles that only this house gives: such an order closes quantity that was counted."""
-TO_CLOSE = frozenset({PositionIntent.BUY_TO_CLOSE, PositionIntent.SELL_TO_CLOSE})
 
 
 def review(intent: OrderIntent, exposure: Exposure, limits: Limits) -> Approved | Denied:
@@ -29,7 +26,7 @@ def review(intent: OrderIntent, exposure: Exposure, limits: Limits) -> Approved 
 def reduces(intent: OrderIntent, exposure: Exposure) -> bool:
     """Whether the order is proven to make the position smaller, and never to turn it."""
     if intent.order_class is OrderClass.MULTILEG:
-        return bool(intent.legs) and all(leg.position_intent in TO_CLOSE for leg in intent.legs)
+        return bool(intent.legs) and all(leg.position_intent in CLOSING_INTENTS for leg in intent.legs)
     quantity, position = intent.terms.quantity, exposure.position
     if quantity is None or not position:
         return False

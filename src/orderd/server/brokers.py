@@ -1,6 +1,6 @@
 """BrokerService: what the broker says, beside what we have, and the operator's calls."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -16,6 +16,7 @@ from orderd.server import naming
 from orderd.server.accounts import account_message
 from orderd.server.call import Call
 from orderd.server.errors import invalid, too_slow
+from orderd.server.pages import fitting
 from orderd.wire import enums, page_token
 from orderd.wire.asks import BrokerOrdersAsk, Invalid
 from orderd.wire.messages import text_of
@@ -23,7 +24,6 @@ from orderd.wire.times import set_time
 from orderd.wire.validate_changes import resume_ask
 from orderd.wire.validate_queries import broker_orders_ask
 
-MAX_PAGE_BYTES: Final = 1024 * 1024
 _NANOS: Final = 1_000_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -76,9 +76,10 @@ class BrokerService:
             keyed = [item for item in keyed if item[0] < position.key]
         answer = pb.ListBrokerOrdersResponse()
         set_time(answer.as_of_time, asked)
-        count = _add_entries(answer, keyed[: ask.page_size], journal)
-        if count < len(keyed):
-            key = keyed[count - 1][0]
+        entries = fitting((_entry(pair, journal) for _, pair in keyed[: ask.page_size]), pb.BrokerOrderEntry.ByteSize)
+        answer.entries.extend(entries)
+        if len(entries) < len(keyed):
+            key = keyed[len(entries) - 1][0]
             answer.next_page_token = page_token.issue(request, journal_id=journal.journal_id, key=key, sequence=0)
         return answer.SerializeToString()
 
@@ -126,20 +127,6 @@ def _is_open(pair: PairedOrder) -> bool:
 def _local_order(pair: PairedOrder, journal: Journal) -> order_pb2.Order:
     data = journal.order_data(pair.order_id) if pair.order_id else None
     return order_pb2.Order.FromString(data or b"")
-
-
-def _add_entries(
-    answer: pb.ListBrokerOrdersResponse, keyed: Sequence[tuple[Key, PairedOrder]], journal: Journal
-) -> int:
-    """Add entries until the page is full; returns how many."""
-    size = 0
-    for count, (_, pair) in enumerate(keyed):
-        entry = _entry(pair, journal)
-        size += entry.ByteSize()
-        if count and size > MAX_PAGE_BYTES:
-            return count
-        answer.entries.append(entry)
-    return len(keyed)
 
 
 def _entry(pair: PairedOrder, journal: Journal) -> pb.BrokerOrderEntry:

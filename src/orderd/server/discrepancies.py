@@ -1,25 +1,21 @@
 """BrokerService, the calls about what differs: discrepancies, and the operator's word on them and on orders."""
 
-from typing import Final
-
 import msgspec
 
 from oms.v1 import broker_service_pb2 as pb
 from oms.v1 import order_pb2
 from orderd.core.discrepancies import RULES
 from orderd.engine.api import Engine, ResolveAsk
-from orderd.ports import Discrepancy, DiscrepancyFilter, DiscrepancyPage
+from orderd.ports import Discrepancy, DiscrepancyFilter
 from orderd.server import naming
 from orderd.server.call import Call
 from orderd.server.errors import invalid
+from orderd.server.pages import fitting
 from orderd.wire import enums, page_token
 from orderd.wire.asks import Invalid
 from orderd.wire.messages import complete_order_bytes
 from orderd.wire.times import set_time
 from orderd.wire.validate_settling import discrepancies_ask, resolve_order_ask, settle_ask
-
-MAX_PAGE_BYTES: Final = 1024 * 1024
-"""A page ends before it grows beyond this, whatever its page_size."""
 
 
 class DiscrepancyCalls:
@@ -43,10 +39,11 @@ class DiscrepancyCalls:
         after_key = None if position is None else position.key
         page = await journal.list_discrepancies(where, after_key=after_key, limit=ask.page_size)
         answer = pb.ListDiscrepanciesResponse(sequence=page.sequence if position is None else position.sequence)
-        count = _add_records(answer, page)
-        if page.has_more or count < len(page.records):
+        records = fitting(map(discrepancy_message, page.records), pb.Discrepancy.ByteSize)
+        answer.discrepancies.extend(records)
+        if page.has_more or len(records) < len(page.records):
             answer.next_page_token = page_token.issue(
-                request, journal_id=journal.journal_id, key=page.keys[count - 1], sequence=answer.sequence
+                request, journal_id=journal.journal_id, key=page.keys[len(records) - 1], sequence=answer.sequence
             )
         return answer.SerializeToString()
 
@@ -73,18 +70,6 @@ class DiscrepancyCalls:
         order = await self._engine.resolve_order(ref, ResolveAsk(**said))
         message = order_pb2.Order.FromString(complete_order_bytes(order))
         return pb.ResolveOrderResponse(order=message).SerializeToString()
-
-
-def _add_records(answer: pb.ListDiscrepanciesResponse, page: DiscrepancyPage) -> int:
-    """Add records until the page is full; returns how many."""
-    size = 0
-    for count, record in enumerate(page.records):
-        message = discrepancy_message(record)
-        size += message.ByteSize()
-        if count and size > MAX_PAGE_BYTES:
-            return count
-        answer.discrepancies.append(message)
-    return len(page.records)
 
 
 def discrepancy_message(record: Discrepancy) -> pb.Discrepancy:

@@ -4,7 +4,6 @@ Stored bytes are copied into the answer as they stand. Reads never wait for the 
 """
 
 from collections.abc import Sequence
-from typing import Final
 
 import msgspec
 
@@ -15,12 +14,10 @@ from orderd.ports import FillFilter, OrderFilter, Page, Row
 from orderd.server import naming
 from orderd.server.call import Call
 from orderd.server.errors import invalid
+from orderd.server.pages import fitting
 from orderd.wire import page_token, splice
 from orderd.wire.asks import FillsAsk, Invalid
 from orderd.wire.validate_queries import fills_ask, get_ask, orders_ask, story_ask
-
-MAX_PAGE_BYTES: Final = 1024 * 1024
-"""A page ends before it grows beyond this, whatever its page_size."""
 
 
 class OrderReads:
@@ -113,21 +110,11 @@ class OrderReads:
 
     def _cut(self, request: page_token.Listing, page: Page, sequence: int) -> tuple[Sequence[Row], str]:
         """The rows that fit into one answer, and the token of the page after them."""
-        rows = fitting(page.rows)
+        rows = fitting(page.rows, lambda row: len(row.data))
         if len(rows) == len(page.rows) and not page.has_more:
             return rows, ""
         token = page_token.issue(request, journal_id=self._journal.journal_id, key=rows[-1].key, sequence=sequence)
         return rows, token
-
-
-def fitting(rows: Sequence[Row]) -> Sequence[Row]:
-    """The first rows, as many as fit into a page; at least one when there is one."""
-    size = 0
-    for count, row in enumerate(rows):
-        size += len(row.data)
-        if size > MAX_PAGE_BYTES and count:
-            return rows[:count]
-    return rows
 
 
 def _fill_filters(ask: FillsAsk) -> list[FillFilter]:

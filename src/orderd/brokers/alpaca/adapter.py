@@ -12,7 +12,7 @@ from orderd.brokers.alpaca import bodies, errors, listing, parse, replies, rules
 from orderd.brokers.alpaca.client import AlpacaClient, AnswerLost, NotConnected, Request, Response
 from orderd.brokers.alpaca.fields import ParseError
 from orderd.core.facts import Execution
-from orderd.core.order import AssetClass, Order, OrderClass, OrderRole, PositionIntent
+from orderd.core.order import AssetClass, Order, OrderClass
 from orderd.core.turnstiles import Staged
 from orderd.core.values import BrokerOrderId
 from orderd.ports import (
@@ -40,9 +40,7 @@ from orderd.ports import (
 
 _READ_TIMEOUT_S = 10.0
 _OK, _NO_CONTENT = 200, 204
-_EXIT_ROLES = frozenset({OrderRole.EXIT, OrderRole.STOP_LOSS, OrderRole.TAKE_PROFIT})
 _COMPLEX = frozenset(each.value for each in OrderClass if each is not OrderClass.SIMPLE)
-_CLOSING = frozenset({PositionIntent.BUY_TO_CLOSE, PositionIntent.SELL_TO_CLOSE})
 _ACTIVITY_SLACK = timedelta(seconds=1)
 """Whether `after` includes its own instant is disputed; asking a second earlier makes it not matter."""
 
@@ -247,5 +245,4 @@ class AlpacaAdapter:
 
 
 def _lane(order: Order) -> Lane:
-    is_exit = order.intent.role in _EXIT_ROLES or order.intent.position_intent in _CLOSING
-    return Lane.EXIT if is_exit else Lane.ENTRY
+    return Lane.EXIT if order.intent.is_exit else Lane.ENTRY
