@@ -47,8 +47,8 @@ def lost(code: str = "TIMEOUT") -> Told:
     return lambda order, n: OutcomeLost(at=when(n), source=ENGINE, code=code)
 
 
-def gave_up(code: str = "STALE") -> Told:
-    return lambda order, n: GaveUp(at=when(n), source=ENGINE, code=code)
+def gave_up(code: str = "STALE", *, attempts: int | None = None) -> Told:
+    return lambda order, n: GaveUp(at=when(n), source=ENGINE, code=code, attempts=attempts)
 
 
 def refused(code: str = "40310000") -> Told:
@@ -83,6 +83,12 @@ def test_sending_is_recorded_before_the_first_byte_leaves() -> None:
 def test_sending_again_keeps_the_first_submitted_time() -> None:
     order = after(SENT, lost(), SENT, start=created())
     assert (order.state, order.attempts, order.submitted_time, order.reason) == (S.SUBMITTED, 2, when(10), None)
+
+
+def test_a_proof_of_absence_is_good_for_the_sends_before_it() -> None:
+    order = after(SENT, lost(), SENT, start=created())
+    assert isinstance(tell(order, gave_up(attempts=1)), Stale)
+    assert after(gave_up(attempts=2), start=order).state is S.SUBMIT_FAILED
 
 
 @pytest.mark.parametrize("order", [after(ACCEPTED), after(ACCEPTED, CANCELED), after(denied(), start=created())])

@@ -178,3 +178,53 @@ def test_the_settle_time_passes_by_the_monotonic_clock(tmp_path: Path, jump: tim
         reached("P18", "wall clock jumps of a day while an outcome was not known", 1)
 
     run_virtual(main)
+
+
+def test_a_second_send_has_a_settle_time_of_its_own(tmp_path: Path, reached: Reached) -> None:
+    """Proven absent, it waits in line and is looked up meanwhile; that silence proves nothing about the second send."""
+
+    async def main() -> None:
+        policy = {"reconcile_interval_s": 300, "parallel_submits": 1, "send_within_s": 2.3, "submit_timeout_s": 30}
+        world = World(tmp_path, 6, policy=policy)
+        await world.start()
+        faults = world.face.venue.faults
+        arm(world, FaultKind.DROP_FRAME, path="")
+        arm(world, FaultKind.LOSE_REQUEST, method="POST", times=1)
+        order_id, _ = await world.submit(client_order_id="twice")
+        await until(lambda: state(world, order_id) == "UNKNOWN")
+        await asyncio.sleep(SETTLE_S / 2)
+        arm(world, FaultKind.HOLD_ANSWER, method="POST", barrier="ahead", times=1)
+        await world.submit(client_order_id="ahead", symbol="F")
+        await asyncio.sleep(SETTLE_S)
+        assert await world.reconcile()
+        arm(world, FaultKind.LAND_LATE, method="POST", status=503, delay_ms=900, times=1)
+        await asyncio.sleep(0.3)
+        faults.barriers.release("ahead")
+        await until(lambda: state(world, order_id) in {"FILLED", "SUBMIT_FAILED"})
+        await asyncio.sleep(SETTLE_S)
+        assert state(world, order_id) == "FILLED"
+        assert not await world.discrepancies()
+        await world.kill()
+        reached("P2", "second sends of one order, each given its own settle time", 1)
+
+    run_virtual(main)
+
+
+def test_what_was_asked_before_the_settle_time_is_no_proof_however_late_it_is_answered(
+    tmp_path: Path, reached: Reached
+) -> None:
+    async def main() -> None:
+        world = World(tmp_path, 6, policy={"reconcile_interval_s": 300, "send_within_s": 1})
+        await world.start()
+        arm(world, FaultKind.DROP_FRAME, path="")
+        arm(world, FaultKind.LAND_LATE, method="POST", status=503, delay_ms=700, times=1)
+        arm(world, FaultKind.HOLD_ANSWER, method="GET", path="/v2/orders:by_client_order_id", delay_ms=2500, times=1)
+        order_id, _ = await world.submit(client_order_id="late")
+        await until(lambda: state(world, order_id) in {"FILLED", "SUBMIT_FAILED"})
+        await asyncio.sleep(SETTLE_S)
+        assert state(world, order_id) == "FILLED"
+        assert not await world.discrepancies()
+        await world.kill()
+        reached("P2", "look-ups answered after the settle time that had been asked before it", 1)
+
+    run_virtual(main)

@@ -85,10 +85,14 @@ class OutcomeLost(_Fact, frozen=True, kw_only=True):
 
 
 class GaveUp(_Fact, frozen=True, kw_only=True):
-    """It is proven not at the broker and will not be sent: NOT_PLACED, NOT_SENT or STALE."""
+    """It is proven not at the broker and will not be sent: NOT_PLACED, NOT_SENT or STALE.
+
+    `attempts`: how often it had been handed over when that was proven; None where no attempt can have come between.
+    """
 
     code: str
     message: str = ""
+    attempts: int | None = None
 
 
 class Refused(_Fact, frozen=True, kw_only=True):

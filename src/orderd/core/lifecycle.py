@@ -148,7 +148,7 @@ def _outcome_lost(order: Order, fact: OutcomeLost) -> Verdict:
 
 
 def _gave_up(order: Order, fact: GaveUp) -> Verdict:
-    if not _is_unplaced(order):
+    if not _is_unplaced(order) or fact.attempts not in {None, order.attempts}:
         return Stale()
     draft = Draft(order)
     reason = Reason(code=fact.code, message=fact.message, origin=fact.source)

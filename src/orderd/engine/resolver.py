@@ -49,20 +49,22 @@ class Resolver:
         )
 
     async def _resolve(self, order_id: OrderId) -> None:
-        account = self._account
-        since_ns = account.clock.monotonic_ns()
-        tries = 0
+        account, clock = self._account, self._account.clock
+        since_ns, tries, attempts = clock.monotonic_ns(), 0, -1
         while (order := self._pending(order_id)) is not None and not account.is_stopping:
+            if order.attempts != attempts:  # sent again meanwhile: what was silent before proves nothing about it
+                since_ns, tries, attempts = clock.monotonic_ns(), 0, order.attempts
+            asked_s = (clock.monotonic_ns() - since_ns) / 1e9
             outcome = await self.look(order)
-            if self._pending(order_id) is None:
-                return
-            elapsed_s = (account.clock.monotonic_ns() - since_ns) / 1e9
-            pause_s = self._pause(tries, elapsed_s)
+            now = self._pending(order_id)
+            if now is None or now.attempts != attempts:
+                continue
+            pause_s = self._pause(tries, asked_s, (clock.monotonic_ns() - since_ns) / 1e9)
             match outcome:
                 case Found():
                     log.error("lookup_not_adopted", order_id=order_id)
                     pause_s = SLOW_S
-                case Absent() if elapsed_s >= account.policy.settle_s:
+                case Absent() if asked_s >= account.policy.settle_s:
                     if await self._absent(order):
                         return
                 case Absent() | CannotTell():
@@ -70,11 +72,10 @@ class Resolver:
             await account.pause(pause_s)
             tries += 1
 
-    def _pause(self, tries: int, elapsed_s: float) -> float:
-        """The next look is due at the settle time at the latest: that is when "not found" becomes a proof."""
-        pause = PAUSES_S[min(tries, len(PAUSES_S) - 1)]
-        to_settle = self._account.policy.settle_s - elapsed_s
-        return min(pause, to_settle + 0.01) if to_settle > 0 else pause
+    def _pause(self, tries: int, asked_s: float, elapsed_s: float) -> float:
+        """The next look is asked at the settle time at the latest: that is when "not found" becomes a proof."""
+        pause, settle_s = PAUSES_S[min(tries, len(PAUSES_S) - 1)], self._account.policy.settle_s
+        return min(pause, max(settle_s - elapsed_s, 0) + 0.01) if asked_s < settle_s else pause
 
     def _pending(self, order_id: OrderId) -> Order | None:
         order = self._account.blotter.get(order_id)
@@ -83,7 +84,7 @@ class Resolver:
         return order
 
     async def _absent(self, order: Order) -> bool:
-        """It is proven not to be there. True when that settled it."""
+        """It is proven not to be there, as far as it was sent by then. True when that settled it."""
         account = self._account
         if account.halt_reason or not account.is_recovered:
             return False
@@ -97,9 +98,8 @@ class Resolver:
             return True
         code = "STALE" if account.is_too_old(order) else "NOT_PLACED"
         message = f"the broker has no such order {account.policy.settle_s:g} s after it was sent"
-        fact = GaveUp(at=account.clock.now(), source=ENGINE, code=code, message=message)
-        await account.take_with_legs(order, fact)
-        return True
+        fact = GaveUp(at=account.clock.now(), source=ENGINE, code=code, message=message, attempts=order.attempts)
+        return not (await account.take(order, fact)).is_open
 
     async def _may_go_again(self, order: Order) -> bool | None:
         """Whether it is sent again now that it is proven absent; None: that cannot be told yet."""

@@ -163,7 +163,7 @@ class Sender:
 
     async def _give_up(self, order: Order, code: str, message: str) -> None:
         fact = GaveUp(at=self._account.clock.now(), source=ENGINE, code=code, message=message)
-        await self._account.take_with_legs(order, fact)
+        await self._account.take(order, fact)
 
     async def _submit(self, staged: Staged) -> SubmitOutcome:
         timeout_s = self._account.policy.submit_timeout_s
@@ -238,7 +238,7 @@ class Sender:
     async def _reject(self, order: Order, outcome: Refused, code: str, message: str) -> None:
         raw = self._account.raw("", f"submit_refusal:{order.order_id}", outcome.raw)
         fact = RefusedFact(at=self._account.clock.now(), source=REPLY, code=code, message=message)
-        await self._account.take_with_legs(order, fact, raw)
+        await self._account.take(order, fact, raw)
 
     async def _not_sent(self, order: Order, outcome: NotSent) -> float | None:
         """Provably not at the broker: the same id again after a pause, while it is young enough."""
