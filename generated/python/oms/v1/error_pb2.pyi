@@ -43,6 +43,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INVALID_ARGUMENT. The page token is not one of ours, or belongs to another filter."""
     ERROR_REASON_MALFORMED_MESSAGE: _ErrorReason.ValueType  # 5
     """INVALID_ARGUMENT. The bytes are not a message of the expected type."""
+    ERROR_REASON_PRICE_INCREMENT: _ErrorReason.ValueType  # 6
+    """INVALID_ARGUMENT. A price is not a whole number of the instrument's price increments; metadata names field and increment."""
     ERROR_REASON_ORDER_NOT_FOUND: _ErrorReason.ValueType  # 20
     """NOT_FOUND. There is no such order, or the caller may not see it."""
     ERROR_REASON_ACCOUNT_NOT_FOUND: _ErrorReason.ValueType  # 21
@@ -53,10 +55,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND. There is no such decision, or the caller may not see it."""
     ERROR_REASON_DISCREPANCY_NOT_FOUND: _ErrorReason.ValueType  # 24
     """NOT_FOUND. There is no such discrepancy, or the caller may not see it."""
+    ERROR_REASON_POSITION_NOT_FOUND: _ErrorReason.ValueType  # 25
+    """NOT_FOUND. Nothing of this symbol was ever held on record, or the caller may not see it."""
     ERROR_REASON_CLIENT_ORDER_ID_REUSED: _ErrorReason.ValueType  # 40
     """ALREADY_EXISTS. The key stands for an order with other content; metadata names the differing fields and that order."""
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 41
     """ALREADY_EXISTS. The request_id stands for a replace with other content."""
+    ERROR_REASON_DECISION_ID_REUSED: _ErrorReason.ValueType  # 42
+    """ALREADY_EXISTS. The decision id stands for a decision with other content; metadata names the fields."""
+    ERROR_REASON_CLIENT_TRADE_ID_REUSED: _ErrorReason.ValueType  # 43
+    """ALREADY_EXISTS. The client_trade_id stands for a trade with other content; metadata names the fields."""
     ERROR_REASON_ORDER_ENDED: _ErrorReason.ValueType  # 60
     """FAILED_PRECONDITION. The order has ended, so it can be neither canceled nor replaced."""
     ERROR_REASON_ORDER_PENDING_CANCEL: _ErrorReason.ValueType  # 61
@@ -89,6 +97,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. What is on record does not allow this resolution of the order."""
     ERROR_REASON_ORDER_IN_FLIGHT: _ErrorReason.ValueType  # 75
     """FAILED_PRECONDITION. The order is on its way to the broker, or was sent so lately that "not found" proves nothing."""
+    ERROR_REASON_DECISION_EXPIRED: _ErrorReason.ValueType  # 76
+    """FAILED_PRECONDITION. The decision's time has run out, so nothing is sent because of it."""
+    ERROR_REASON_DECISION_ENDED: _ErrorReason.ValueType  # 77
+    """FAILED_PRECONDITION. The decision was rejected, or an order or trade stands because of it already."""
+    ERROR_REASON_DECISION_WITHOUT_INTENT: _ErrorReason.ValueType  # 78
+    """FAILED_PRECONDITION. The decision carries no intent that an approval could send."""
+    ERROR_REASON_PRICE_MOVED: _ErrorReason.ValueType  # 79
+    """FAILED_PRECONDITION. The price has moved too far from the decision's; metadata has both."""
     ERROR_REASON_VERSION_CONFLICT: _ErrorReason.ValueType  # 80
     """ABORTED. The order's version is not expected_version any more; read it again."""
     ERROR_REASON_SEQUENCE_IN_FUTURE: _ErrorReason.ValueType  # 90
@@ -129,6 +145,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INTERNAL. A defect of this server; metadata carries an error id for its log."""
     ERROR_REASON_NOT_IMPLEMENTED: _ErrorReason.ValueType  # 161
     """UNIMPLEMENTED. The call exists in the contract and not in this server."""
+    ERROR_REASON_TRADE_ENDED: _ErrorReason.ValueType  # 180
+    """FAILED_PRECONDITION. The trade is over, so it can be neither closed nor protected."""
+    ERROR_REASON_TRADE_NOT_OPEN: _ErrorReason.ValueType  # 181
+    """FAILED_PRECONDITION. The trade holds nothing, or is being closed, so its stop cannot be moved or armed."""
+    ERROR_REASON_UNPROTECTED: _ErrorReason.ValueType  # 182
+    """FAILED_PRECONDITION. No stop can rest for such a trade, and accept_unprotected was not given."""
+    ERROR_REASON_STOP_THROUGH_MARKET: _ErrorReason.ValueType  # 183
+    """FAILED_PRECONDITION. The stop would execute at once at the price the market has now; metadata has it."""
+    ERROR_REASON_TRADE_OUTCOME_UNKNOWN: _ErrorReason.ValueType  # 184
+    """FAILED_PRECONDITION. The outcome of one of the trade's orders is not known, so nothing else is sent for it."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the closed list of words for what went wrong. In
@@ -147,6 +173,8 @@ ERROR_REASON_INVALID_PAGE_TOKEN: ErrorReason.ValueType  # 4
 """INVALID_ARGUMENT. The page token is not one of ours, or belongs to another filter."""
 ERROR_REASON_MALFORMED_MESSAGE: ErrorReason.ValueType  # 5
 """INVALID_ARGUMENT. The bytes are not a message of the expected type."""
+ERROR_REASON_PRICE_INCREMENT: ErrorReason.ValueType  # 6
+"""INVALID_ARGUMENT. A price is not a whole number of the instrument's price increments; metadata names field and increment."""
 ERROR_REASON_ORDER_NOT_FOUND: ErrorReason.ValueType  # 20
 """NOT_FOUND. There is no such order, or the caller may not see it."""
 ERROR_REASON_ACCOUNT_NOT_FOUND: ErrorReason.ValueType  # 21
@@ -157,10 +185,16 @@ ERROR_REASON_DECISION_NOT_FOUND: ErrorReason.ValueType  # 23
 """NOT_FOUND. There is no such decision, or the caller may not see it."""
 ERROR_REASON_DISCREPANCY_NOT_FOUND: ErrorReason.ValueType  # 24
 """NOT_FOUND. There is no such discrepancy, or the caller may not see it."""
+ERROR_REASON_POSITION_NOT_FOUND: ErrorReason.ValueType  # 25
+"""NOT_FOUND. Nothing of this symbol was ever held on record, or the caller may not see it."""
 ERROR_REASON_CLIENT_ORDER_ID_REUSED: ErrorReason.ValueType  # 40
 """ALREADY_EXISTS. The key stands for an order with other content; metadata names the differing fields and that order."""
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 41
 """ALREADY_EXISTS. The request_id stands for a replace with other content."""
+ERROR_REASON_DECISION_ID_REUSED: ErrorReason.ValueType  # 42
+"""ALREADY_EXISTS. The decision id stands for a decision with other content; metadata names the fields."""
+ERROR_REASON_CLIENT_TRADE_ID_REUSED: ErrorReason.ValueType  # 43
+"""ALREADY_EXISTS. The client_trade_id stands for a trade with other content; metadata names the fields."""
 ERROR_REASON_ORDER_ENDED: ErrorReason.ValueType  # 60
 """FAILED_PRECONDITION. The order has ended, so it can be neither canceled nor replaced."""
 ERROR_REASON_ORDER_PENDING_CANCEL: ErrorReason.ValueType  # 61
@@ -193,6 +227,14 @@ ERROR_REASON_RESOLUTION_NOT_ALLOWED: ErrorReason.ValueType  # 74
 """FAILED_PRECONDITION. What is on record does not allow this resolution of the order."""
 ERROR_REASON_ORDER_IN_FLIGHT: ErrorReason.ValueType  # 75
 """FAILED_PRECONDITION. The order is on its way to the broker, or was sent so lately that "not found" proves nothing."""
+ERROR_REASON_DECISION_EXPIRED: ErrorReason.ValueType  # 76
+"""FAILED_PRECONDITION. The decision's time has run out, so nothing is sent because of it."""
+ERROR_REASON_DECISION_ENDED: ErrorReason.ValueType  # 77
+"""FAILED_PRECONDITION. The decision was rejected, or an order or trade stands because of it already."""
+ERROR_REASON_DECISION_WITHOUT_INTENT: ErrorReason.ValueType  # 78
+"""FAILED_PRECONDITION. The decision carries no intent that an approval could send."""
+ERROR_REASON_PRICE_MOVED: ErrorReason.ValueType  # 79
+"""FAILED_PRECONDITION. The price has moved too far from the decision's; metadata has both."""
 ERROR_REASON_VERSION_CONFLICT: ErrorReason.ValueType  # 80
 """ABORTED. The order's version is not expected_version any more; read it again."""
 ERROR_REASON_SEQUENCE_IN_FUTURE: ErrorReason.ValueType  # 90
@@ -233,6 +275,16 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 160
 """INTERNAL. A defect of this server; metadata carries an error id for its log."""
 ERROR_REASON_NOT_IMPLEMENTED: ErrorReason.ValueType  # 161
 """UNIMPLEMENTED. The call exists in the contract and not in this server."""
+ERROR_REASON_TRADE_ENDED: ErrorReason.ValueType  # 180
+"""FAILED_PRECONDITION. The trade is over, so it can be neither closed nor protected."""
+ERROR_REASON_TRADE_NOT_OPEN: ErrorReason.ValueType  # 181
+"""FAILED_PRECONDITION. The trade holds nothing, or is being closed, so its stop cannot be moved or armed."""
+ERROR_REASON_UNPROTECTED: ErrorReason.ValueType  # 182
+"""FAILED_PRECONDITION. No stop can rest for such a trade, and accept_unprotected was not given."""
+ERROR_REASON_STOP_THROUGH_MARKET: ErrorReason.ValueType  # 183
+"""FAILED_PRECONDITION. The stop would execute at once at the price the market has now; metadata has it."""
+ERROR_REASON_TRADE_OUTCOME_UNKNOWN: ErrorReason.ValueType  # 184
+"""FAILED_PRECONDITION. The outcome of one of the trade's orders is not known, so nothing else is sent for it."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

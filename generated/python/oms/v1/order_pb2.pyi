@@ -547,6 +547,70 @@ FILL_STATUS_BUSTED: FillStatus.ValueType  # 4
 """Taken back by the broker; it no longer counts and stays for the record."""
 Global___FillStatus: _TypeAlias = FillStatus  # noqa: Y015
 
+class _DecisionKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DecisionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DecisionKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DECISION_KIND_UNSPECIFIED: _DecisionKind.ValueType  # 0
+    """Not given. Refused in requests."""
+    DECISION_KIND_ENTRY: _DecisionKind.ValueType  # 1
+    """To open a position."""
+    DECISION_KIND_EXIT: _DecisionKind.ValueType  # 2
+    """To close one, or part of one."""
+
+class DecisionKind(_DecisionKind, metaclass=_DecisionKindEnumTypeWrapper):
+    """DecisionKind says what a decision is about."""
+
+DECISION_KIND_UNSPECIFIED: DecisionKind.ValueType  # 0
+"""Not given. Refused in requests."""
+DECISION_KIND_ENTRY: DecisionKind.ValueType  # 1
+"""To open a position."""
+DECISION_KIND_EXIT: DecisionKind.ValueType  # 2
+"""To close one, or part of one."""
+Global___DecisionKind: _TypeAlias = DecisionKind  # noqa: Y015
+
+class _DecisionStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DecisionStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DecisionStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DECISION_STATUS_UNSPECIFIED: _DecisionStatus.ValueType  # 0
+    """Never sent by the server."""
+    DECISION_STATUS_RECORDED: _DecisionStatus.ValueType  # 1
+    """Written down; nothing was sent because of it yet."""
+    DECISION_STATUS_PENDING_APPROVAL: _DecisionStatus.ValueType  # 2
+    """Its intent is above the size that needs a person's word."""
+    DECISION_STATUS_APPROVED: _DecisionStatus.ValueType  # 3
+    """Approved; its order or trade is on the way to be recorded."""
+    DECISION_STATUS_REJECTED: _DecisionStatus.ValueType  # 4
+    """A person said no. Nothing is sent any more."""
+    DECISION_STATUS_EXPIRED: _DecisionStatus.ValueType  # 5
+    """Its time ran out before anything was sent. Nothing is sent any more."""
+    DECISION_STATUS_EXECUTED: _DecisionStatus.ValueType  # 6
+    """An order or a trade stands because of it."""
+
+class DecisionStatus(_DecisionStatus, metaclass=_DecisionStatusEnumTypeWrapper):
+    """DecisionStatus says how far a decision has come. It is about the decision only; the order has a status of its own."""
+
+DECISION_STATUS_UNSPECIFIED: DecisionStatus.ValueType  # 0
+"""Never sent by the server."""
+DECISION_STATUS_RECORDED: DecisionStatus.ValueType  # 1
+"""Written down; nothing was sent because of it yet."""
+DECISION_STATUS_PENDING_APPROVAL: DecisionStatus.ValueType  # 2
+"""Its intent is above the size that needs a person's word."""
+DECISION_STATUS_APPROVED: DecisionStatus.ValueType  # 3
+"""Approved; its order or trade is on the way to be recorded."""
+DECISION_STATUS_REJECTED: DecisionStatus.ValueType  # 4
+"""A person said no. Nothing is sent any more."""
+DECISION_STATUS_EXPIRED: DecisionStatus.ValueType  # 5
+"""Its time ran out before anything was sent. Nothing is sent any more."""
+DECISION_STATUS_EXECUTED: DecisionStatus.ValueType  # 6
+"""An order or a trade stands because of it."""
+Global___DecisionStatus: _TypeAlias = DecisionStatus  # noqa: Y015
+
 @_typing.final
 class TakeProfit(_message.Message):
     """TakeProfit is the profit-taking part of a bracket, OCO or OTO order."""
@@ -1243,26 +1307,118 @@ Global___OrderEvent: _TypeAlias = OrderEvent  # noqa: Y015
 
 @_typing.final
 class Decision(_message.Message):
-    """Decision is what a bot, a model or a person decided before an order."""
+    """Decision is what a bot, a model or a person decided, and why."""
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class SignalsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     DECISION_ID_FIELD_NUMBER: _builtins.int
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     TRACE_ID_FIELD_NUMBER: _builtins.int
     DECIDED_TIME_FIELD_NUMBER: _builtins.int
     STRATEGY_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    SIDE_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    SIGNALS_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    RATIONALE_FIELD_NUMBER: _builtins.int
+    EXPIRES_TIME_FIELD_NUMBER: _builtins.int
+    LINKED_TRADE_ID_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    STATUS_REASON_FIELD_NUMBER: _builtins.int
+    ORDER_IDS_FIELD_NUMBER: _builtins.int
+    TRADE_ID_FIELD_NUMBER: _builtins.int
+    HAS_INTENT_FIELD_NUMBER: _builtins.int
+    CREATED_TIME_FIELD_NUMBER: _builtins.int
+    UPDATED_TIME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
     decision_id: _builtins.str
-    """The caller's id of the decision."""
+    """The caller's id of the decision, unique per account for ever."""
     account_id: _builtins.str
     """The account the decision was for."""
     trace_id: _builtins.str
     """The caller's trace id."""
     strategy: _builtins.str
     """Name of the strategy that decided."""
+    symbol: _builtins.str
+    """Canonical symbol. Empty for multi-leg intents."""
+    side: Global___Side.ValueType
+    """Which way to trade. Unspecified for multi-leg intents."""
+    kind: Global___DecisionKind.ValueType
+    """Entry or exit."""
+    confidence: _builtins.str
+    """How sure the decider was, 0 to 1. Empty when it did not say."""
+    model: _builtins.str
+    """The model that decided."""
+    provider: _builtins.str
+    """Whose model it is."""
+    rationale: _builtins.str
+    """Why, in words."""
+    linked_trade_id: _builtins.str
+    """The trade that an exit closes."""
+    price: _builtins.str
+    """Price that an approval is compared with: the intent's own, as the caller gave it. Empty when there is none."""
+    status: Global___DecisionStatus.ValueType
+    """How far it has come."""
+    trade_id: _builtins.str
+    """The trade that was opened or closed because of it. Empty when there is none."""
+    has_intent: _builtins.bool
+    """Whether an intent is kept with it, which an approval sends."""
+    version: _builtins.int
+    """1, 2, 3 … without gaps."""
+    sequence: _builtins.int
+    """Position of its last change in the journal."""
     @_builtins.property
     def decided_time(self) -> _timestamp_pb2.Timestamp:
         """When the decision was made, as the caller said."""
+
+    @_builtins.property
+    def signals(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What it rests on, by name, as the caller said."""
+
+    @_builtins.property
+    def expires_time(self) -> _timestamp_pb2.Timestamp:
+        """After this moment nothing is sent because of it. Absent: it does not expire."""
+
+    @_builtins.property
+    def status_reason(self) -> Global___StatusReason:
+        """Why it has that status, and whose word that is."""
+
+    @_builtins.property
+    def order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Orders that were sent because of it, oldest first: those of its trade, too."""
+
+    @_builtins.property
+    def created_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was recorded here."""
+
+    @_builtins.property
+    def updated_time(self) -> _timestamp_pb2.Timestamp:
+        """When it last changed."""
 
     def __init__(
         self,
@@ -1272,10 +1428,30 @@ class Decision(_message.Message):
         trace_id: _builtins.str = ...,
         decided_time: _timestamp_pb2.Timestamp | None = ...,
         strategy: _builtins.str = ...,
+        symbol: _builtins.str = ...,
+        side: Global___Side.ValueType = ...,
+        kind: Global___DecisionKind.ValueType = ...,
+        confidence: _builtins.str = ...,
+        signals: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        model: _builtins.str = ...,
+        provider: _builtins.str = ...,
+        rationale: _builtins.str = ...,
+        expires_time: _timestamp_pb2.Timestamp | None = ...,
+        linked_trade_id: _builtins.str = ...,
+        price: _builtins.str = ...,
+        status: Global___DecisionStatus.ValueType = ...,
+        status_reason: Global___StatusReason | None = ...,
+        order_ids: _abc.Iterable[_builtins.str] | None = ...,
+        trade_id: _builtins.str = ...,
+        has_intent: _builtins.bool = ...,
+        created_time: _timestamp_pb2.Timestamp | None = ...,
+        updated_time: _timestamp_pb2.Timestamp | None = ...,
+        version: _builtins.int = ...,
+        sequence: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["decided_time", b"decided_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_time", b"created_time", "decided_time", b"decided_time", "expires_time", b"expires_time", "status_reason", b"status_reason", "updated_time", b"updated_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "decided_time", b"decided_time", "decision_id", b"decision_id", "strategy", b"strategy", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "confidence", b"confidence", "created_time", b"created_time", "decided_time", b"decided_time", "decision_id", b"decision_id", "expires_time", b"expires_time", "has_intent", b"has_intent", "kind", b"kind", "linked_trade_id", b"linked_trade_id", "model", b"model", "order_ids", b"order_ids", "price", b"price", "provider", b"provider", "rationale", b"rationale", "sequence", b"sequence", "side", b"side", "signals", b"signals", "status", b"status", "status_reason", b"status_reason", "strategy", b"strategy", "symbol", b"symbol", "trace_id", b"trace_id", "trade_id", b"trade_id", "updated_time", b"updated_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
