@@ -53,6 +53,11 @@ def leg_key(parent: ClientOrderId, account_id: AccountId, number: int) -> Client
     return _key("g", account_id, parent, str(number))
 
 
+def completed_trade_id(entry_order_id: str, exit_order_id: str) -> str:
+    """The id of what one exit order closed of one entry order: the same however often it is worked out."""
+    return _key("ct", entry_order_id, exit_order_id)
+
+
 def replace_key(order_id: OrderId, number: int) -> ClientOrderId:
     """The client id a replace carries: hash(order id, n), so that a lost answer can be looked up."""
     return _key("r", order_id, str(number))

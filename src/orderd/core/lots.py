@@ -1,0 +1,316 @@
+"""Completed trades: the fills of one strategy in one symbol, paired first in, first out.
+
+Rule 1: a ledger is one (account, strategy, symbol). Nothing of another one, and nothing that was done outside orderd,
+ever consumes its lots.
+Rule 2: fills are paired in the order they were executed in (the broker's time), not in the order we heard of them.
+What is told late, taken back or restated gives what a fold of everything anew would give.
+Rule 3: money is shared out exactly: what is rounded off one part stays in the rest, so parts add up to the whole.
+Rule 4: a fill of an order that is meant to close never opens: what it finds no lot for stays unmatched.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation, Overflow
+
+import msgspec
+
+from orderd.core.keys import completed_trade_id
+from orderd.core.order import Side
+from orderd.core.slices import Booked, Key, Match, Slice, by_slice, grown
+from orderd.core.values import AVERAGE_PLACES, ZERO, FillId, OrderId, Value, add, multiply, subtract
+
+_WIDE = Context(prec=300, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, Overflow])
+"""Wide enough for a product of three 38-digit figures before the one division that rounds."""
+
+
+class Split(Value, frozen=True, kw_only=True):
+    """One old share became `new / old` shares at this moment: quantities change, what was paid does not."""
+
+    at: datetime
+    sequence: int
+    new: Decimal
+    old: Decimal
+
+    @property
+    def key(self) -> Key:
+        """Before every fill of its moment."""
+        return (self.at, "", self.sequence, 0)
+
+
+class Fills(Value, frozen=True, kw_only=True):
+    """A change of the ledger: fills that count no more, and fills that count from now on."""
+
+    added: tuple[Booked, ...] = ()
+    removed: tuple[FillId, ...] = ()
+
+
+class Charged(Value, frozen=True, kw_only=True):
+    """The broker named fees for an order as a whole: all of them so far, beside those of its single fills."""
+
+    order_id: OrderId
+    fees: Decimal
+
+
+Change = Fills | Charged | Split
+
+
+class Lot(Value, frozen=True, kw_only=True):
+    """What is still open of a fill: `value` is its part of what was paid (price * quantity), `fees` of its fees."""
+
+    fill: Booked
+    quantity: Decimal
+    value: Decimal | None
+    fees: Decimal
+    is_split: bool = False
+
+
+class Ledger(Value, frozen=True, kw_only=True):
+    """What is open of one (account, strategy, symbol), and what of its past a restatement needs beside its slices.
+
+    All lots are of one side, oldest first.
+    """
+
+    lots: tuple[Lot, ...] = ()
+    unmatched: tuple[Booked, ...] = ()
+    """Fills of closing orders that found less than they closed."""
+    splits: tuple[Split, ...] = ()
+    charges: tuple[tuple[OrderId, Decimal], ...] = ()
+    newest: Key | None = None
+    newest_exit: Key | None = None
+    """The last fill that closed something."""
+
+    @property
+    def quantity(self) -> Decimal:
+        """The open quantity: negative when short."""
+        held = ZERO
+        for lot in self.lots:
+            held = add(held, lot.quantity)
+        return held if not self.lots or self.lots[0].fill.ticket.side is Side.BUY else -held
+
+
+class Outcome(Value, frozen=True, kw_only=True):
+    """The ledger after a change, and every slice that changed: the next version of each, none other."""
+
+    ledger: Ledger
+    changed: tuple[Slice, ...] = ()
+
+
+def needs(ledger: Ledger, change: Change) -> tuple[str, ...] | None:
+    """The ids of the slices that `apply` has to be given: those it may add to. None: all slices of this ledger."""
+    if isinstance(change, Split):
+        return () if _is_newest(ledger, change.key) else None
+    if isinstance(change, Charged):
+        return None
+    if change.removed or not _is_in_order(ledger, change.added):
+        return () if _is_about_open_lots(ledger, change) else None
+    entries = dict.fromkeys(lot.fill.ticket.order_id for lot in ledger.lots)
+    entries |= dict.fromkeys(fill.ticket.order_id for fill in change.added)
+    exits = dict.fromkeys(fill.ticket.order_id for fill in change.added)
+    return tuple(completed_trade_id(entry, exit_) for entry in entries for exit_ in exits if entry != exit_)
+
+
+def apply(ledger: Ledger, change: Change, known: Mapping[str, Slice]) -> Outcome:
+    """Fold one change into the ledger. `known`: the slices `needs` asked for, those of them that exist."""
+    if isinstance(change, Split):
+        if _is_newest(ledger, change.key):
+            return Outcome(ledger=_split(ledger, change))
+        return _restate(ledger, known, _tape(ledger, known), (*ledger.splits, change), ledger.charges)
+    if isinstance(change, Charged):
+        charges = (*(pair for pair in ledger.charges if pair[0] != change.order_id), (change.order_id, change.fees))
+        return _restate(ledger, known, _tape(ledger, known), ledger.splits, charges)
+    if not change.removed and _is_in_order(ledger, change.added):
+        return _continue(ledger, change.added, known)
+    if _is_about_open_lots(ledger, change):
+        return Outcome(ledger=_change_lots(ledger, change))
+    tape = [fill for fill in _tape(ledger, known) if fill.fill_id not in change.removed]
+    return _restate(ledger, known, [*tape, *change.added], ledger.splits, ledger.charges)
+
+
+# --------------------------------------------------------------------------------------------------- one fill, in order
+
+
+def _continue(ledger: Ledger, fills: Iterable[Booked], known: Mapping[str, Slice]) -> Outcome:
+    """Fold fills that are newer than everything before them."""
+    matches: list[Match] = []
+    for fill in sorted(fills, key=_key):
+        ledger, found = _take(ledger, fill, fill.fee)
+        matches += found
+    changed = {id_: grown(known.get(id_), id_, group) for id_, group in by_slice(matches).items()}
+    return Outcome(ledger=ledger, changed=tuple(changed.values()))
+
+
+def _take(ledger: Ledger, fill: Booked, fees: Decimal) -> tuple[Ledger, list[Match]]:
+    """Close the oldest lots of the other side, then open a lot with what is left."""
+    rest = Lot(fill=fill, quantity=fill.quantity, value=_value(fill, fill.quantity), fees=fees)
+    lots, matches, done = ledger.lots, list[Match](), 0
+    while rest.quantity and done < len(lots) and lots[done].fill.ticket.side is not fill.ticket.side:
+        quantity = min(lots[done].quantity, rest.quantity)
+        entry, lot = _part(lots[done], quantity)
+        closed, rest = _part(rest, quantity)
+        matches.append(
+            Match(
+                lot=lot.fill,
+                fill=fill,
+                quantity=quantity,
+                entry_value=entry.value,
+                exit_value=closed.value,
+                fees=add(entry.fees, closed.fees),
+            )
+        )
+        lots = lots if not lot.quantity else (*lots[:done], lot, *lots[done + 1 :])
+        done += not lot.quantity
+    is_unmatched = bool(rest.quantity) and fill.ticket.is_exit
+    opened = (rest,) if rest.quantity and not is_unmatched else ()
+    after = msgspec.structs.replace(
+        ledger,
+        lots=lots[done:] + opened,
+        unmatched=(*ledger.unmatched, fill) if is_unmatched else ledger.unmatched,
+        newest=fill.key,
+        newest_exit=fill.key if matches or is_unmatched else ledger.newest_exit,
+    )
+    return after, matches
+
+
+def _part(lot: Lot, quantity: Decimal) -> tuple[Lot, Lot]:
+    """This quantity of it, and the rest."""
+    if quantity == lot.quantity:
+        return lot, msgspec.structs.replace(lot, quantity=ZERO, value=ZERO, fees=ZERO)
+    value = _share(lot.value, quantity, lot.quantity) if lot.is_split else _value(lot.fill, quantity)
+    fees = _share(lot.fees, quantity, lot.quantity) or ZERO
+    rest = msgspec.structs.replace(
+        lot,
+        quantity=subtract(lot.quantity, quantity),
+        value=None if lot.value is None or value is None else subtract(lot.value, value),
+        fees=subtract(lot.fees, fees),
+    )
+    return msgspec.structs.replace(lot, quantity=quantity, value=value, fees=fees), rest
+
+
+def _value(fill: Booked, quantity: Decimal) -> Decimal | None:
+    return None if fill.price is None else multiply(fill.price, quantity)
+
+
+def _share(whole: Decimal | None, part: Decimal, parts: Decimal) -> Decimal | None:
+    """whole * part / parts, half-even at 18 places: the rest keeps the difference."""
+    if not whole:
+        return whole
+    return _WIDE.divide(_WIDE.multiply(whole, part), parts).quantize(AVERAGE_PLACES, context=_WIDE)
+
+
+# ------------------------------------------------------------------------------------------ what does not come in order
+
+
+def _key(entry: Booked | Split) -> Key:
+    return entry.key
+
+
+def _is_newest(ledger: Ledger, key: Key) -> bool:
+    return ledger.newest is None or key > ledger.newest
+
+
+def _is_in_order(ledger: Ledger, fills: Iterable[Booked]) -> bool:
+    """Newer than all that is in the ledger, and of orders whose fees are not shared out among their fills."""
+    charged = [order_id for order_id, _ in ledger.charges]
+    return all(_is_newest(ledger, fill.key) and fill.ticket.order_id not in charged for fill in fills)
+
+
+def _is_about_open_lots(ledger: Ledger, change: Fills) -> bool:
+    """Nothing was closed since, nothing is closed by it, and nothing that it takes back was closed in part."""
+    whole = {lot.fill.fill_id for lot in ledger.lots if lot.quantity == lot.fill.quantity and not lot.is_split}
+    if ledger.charges or not whole.issuperset(change.removed):
+        return False
+    since = max((key for key in (ledger.newest_exit, *(split.key for split in ledger.splits)) if key), default=None)
+    side = (
+        (ledger.lots[0].fill if ledger.lots else change.added[0]).ticket.side if ledger.lots or change.added else None
+    )
+    return all(
+        (since is None or fill.key > since) and fill.ticket.side is side and not fill.ticket.is_exit
+        for fill in change.added
+    )
+
+
+def _change_lots(ledger: Ledger, change: Fills) -> Ledger:
+    """The same lots without those, with these in their places."""
+    lots = [lot for lot in ledger.lots if lot.fill.fill_id not in change.removed]
+    for fill in change.added:
+        lots.append(Lot(fill=fill, quantity=fill.quantity, value=_value(fill, fill.quantity), fees=fill.fee))
+    lots.sort(key=lambda lot: lot.fill.key)
+    keys = [lot.fill.key for lot in lots] + [split.key for split in ledger.splits]
+    newest = max([*keys, *([] if ledger.newest_exit is None else [ledger.newest_exit])], default=None)
+    return msgspec.structs.replace(ledger, lots=tuple(lots), newest=newest)
+
+
+def _split(ledger: Ledger, split: Split) -> Ledger:
+    """Every open lot in the new shares."""
+    lots = tuple(
+        msgspec.structs.replace(lot, quantity=_scaled(lot.quantity, split), is_split=True) for lot in ledger.lots
+    )
+    return msgspec.structs.replace(ledger, lots=lots, splits=(*ledger.splits, split), newest=split.key)
+
+
+def _scaled(quantity: Decimal, split: Split) -> Decimal:
+    return _WIDE.divide(_WIDE.multiply(quantity, split.new), split.old).quantize(AVERAGE_PLACES, context=_WIDE)
+
+
+def _tape(ledger: Ledger, known: Mapping[str, Slice]) -> list[Booked]:
+    """Every fill that counts, once: what is open, what is unmatched, and what the slices are made of."""
+    fills = {lot.fill.fill_id: lot.fill for lot in ledger.lots}
+    fills |= {fill.fill_id: fill for fill in ledger.unmatched}
+    for each in known.values():
+        fills |= {fill.fill_id: fill for fill in (*each.entries, *each.exits)}
+    return list(fills.values())
+
+
+def _restate(
+    ledger: Ledger,
+    known: Mapping[str, Slice],
+    tape: Sequence[Booked],
+    splits: tuple[Split, ...],
+    charges: tuple[tuple[OrderId, Decimal], ...],
+) -> Outcome:
+    """Fold everything anew, and say what came out differently."""
+    extra = _shared_charges(tape, dict(charges))
+    ledger = Ledger(charges=charges)
+    matches: list[Match] = []
+    entries: list[Booked | Split] = [*tape, *splits]
+    for entry in sorted(entries, key=_key):
+        if isinstance(entry, Split):
+            ledger = _split(ledger, entry)
+        else:
+            ledger, found = _take(ledger, entry, add(entry.fee, extra.get(entry.fill_id, ZERO)))
+            matches += found
+    anew = {slice_id: grown(None, slice_id, group) for slice_id, group in by_slice(matches).items()}
+    gone = [_emptied(each) for slice_id, each in known.items() if slice_id not in anew]
+    changed = (_next_version(known.get(each.slice_id), each) for each in (*anew.values(), *gone))
+    return Outcome(ledger=ledger, changed=tuple(each for each in changed if each is not None))
+
+
+def _shared_charges(tape: Iterable[Booked], charges: Mapping[OrderId, Decimal]) -> dict[FillId, Decimal]:
+    """Each fill's part of what was charged for its order as a whole, by quantity; the last one takes the rest."""
+    if not charges:
+        return {}
+    shares: dict[FillId, Decimal] = {}
+    fills = sorted((fill for fill in tape if fill.ticket.order_id in charges), key=_key)
+    for order_id, fees in charges.items():
+        own = [fill for fill in fills if fill.ticket.order_id == order_id]
+        left = ZERO
+        for fill in own:
+            left = add(left, fill.quantity)
+        for fill in own:
+            share = fees if fill.quantity == left else _share(fees, fill.quantity, left) or ZERO
+            shares[fill.fill_id] = share
+            fees, left = subtract(fees, share), subtract(left, fill.quantity)  # noqa: PLW2901
+    return shares
+
+
+def _emptied(gone: Slice) -> Slice:
+    """Its exit (or its entry) was taken back: nothing of it is left but its name."""
+    return Slice(slice_id=gone.slice_id, version=gone.version, entry=gone.entry, exit=gone.exit)
+
+
+def _next_version(known: Slice | None, anew: Slice) -> Slice | None:
+    """The new content with the next version; None when nothing is different."""
+    if known is None:
+        return anew
+    same = msgspec.structs.replace(anew, version=known.version)
+    return None if same == known else msgspec.structs.replace(anew, version=known.version + 1)
