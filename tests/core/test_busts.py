@@ -21,8 +21,10 @@ from tests.core.builders import (
     fill,
     kinds,
     needs,
+    replace,
     report,
     steps,
+    successor,
     tell,
 )
 from tests.core.test_chains import BOUND
@@ -30,6 +32,13 @@ from tests.core.test_chains import BOUND
 S = OrderState
 READ = [("ORDER", "b-1")]
 FULL = after(ACCEPTED, fill("e-1", "4"), fill("e-2", "6"))
+CARRIED = after(
+    ACCEPTED,
+    fill("e-1", "4"),
+    replace(quantity=dec("8")),
+    successor(Phase.WORKING, "new", filled_quantity="4", average_price="20"),
+)
+"""A successor whose figure begins with what its elder executed."""
 
 
 def trail(order: Order) -> list[tuple[str, str, str]]:
@@ -142,6 +151,46 @@ def test_a_bust_on_the_elder_id_of_a_chain() -> None:
         executed("e-1", "3", cum="3", on="b-1"), executed("e-2", "2", cum="2", on="b-2"), bust("e-1"), start=BOUND
     )
     assert (order.filled_quantity, order.links[0].reported_quantity, order.links[1].reported_quantity) == (2, 0, 2)
+
+
+def test_what_a_successor_took_over_falls_with_the_bust_of_its_elder() -> None:
+    """Its figure was 4, all of it its elder's: the end that a later read tells with 0 is believed."""
+    busted = applied(tell(CARRIED, bust("e-1")))
+    assert (busted.order.state, needs(busted)) == (S.ACCEPTED, [("ORDER", "b-2"), ("ORDER", "b-1")])
+    ended = report(Phase.CANCELED, "canceled", filled_quantity="0", average_price=None, asked_ns=10**6)
+    order = after(ended, start=busted.order)
+    assert (order.state, order.filled_quantity, order.links[-1].reported_quantity) == (S.CANCELED, 0, 0)
+
+
+def test_a_read_of_the_successor_from_before_the_bust_is_not_believed() -> None:
+    order = after(bust("e-1"), start=CARRIED)
+    assert isinstance(tell(order, report(Phase.WORKING, filled_quantity="4", average_price="20", asked_ns=1)), Stale)
+    assert isinstance(tell(order, report(Phase.WORKING, filled_quantity="4", updated_ns=1)), Stale)
+
+
+def test_nor_is_a_successor_bound_by_it() -> None:
+    order = after(ACCEPTED, fill("e-1", "4"), replace(quantity=dec("8")), bust("e-1"))
+    old = tell(order, successor(Phase.WORKING, "new", filled_quantity="4", average_price="20", asked_ns=1))
+    assert isinstance(old, Stale)
+    assert needs(old) == [("ORDER", "b-2")]
+    bound = after(successor(Phase.WORKING, "new", asked_ns=10**6), start=order)
+    assert (bound.broker_order_id, bound.links[-1].reported_quantity) == ("b-2", 0)
+
+
+def test_a_successor_counts_its_executions_anew_after_the_bust_of_its_elder() -> None:
+    """It counted to 5, of which 4 were its elder's; with 1 left, the next 4 end at 5 again."""
+    order = after(fill("e-2", "1", "20", cum="5", on="b-2"), bust("e-1"), start=CARRIED)
+    order = after(executed("e-3", "4", "19", cum="5", on="b-2", n=10**6), start=order)
+    assert trail(order) == [("e-1", "4", "BUSTED"), ("e-2", "1", "LIVE"), ("e-3", "4", "LIVE")]
+
+
+def test_a_view_asked_for_in_the_instant_of_the_bust_is_dated_by_the_broker() -> None:
+    order = after(ACCEPTED, fill("e-1", "4"), bust("e-1"))
+    asked = {"filled_quantity": "4", "average_price": "20", "asked_ns": order.heard_ns}
+    assert isinstance(tell(order, report(Phase.WORKING, updated_ns=1, **asked)), Stale)
+    again = {"filled_quantity": "1", "average_price": "20", "asked_ns": order.heard_ns}
+    later = after(report(Phase.WORKING, updated_ns=2 * 10**18, **again), start=order)
+    assert (later.links[0].phase, later.links[0].reported_quantity) == (Phase.WORKING, 1)
 
 
 def test_nothing_is_inferred_after_a_bust() -> None:

@@ -263,12 +263,6 @@ def test_what_differs_after_all_is_found() -> None:
     assert kinds(planned([canceled], [view_of(canceled)])) == ["STATE_DIFFERS"]
 
 
-def test_averages_are_compared_as_the_broker_prints_them() -> None:
-    booked = after(fill("e-1", "2", "20"), fill("e-2", "1", "20.01"), start=WORKING)
-    assert kinds(planned([booked], [view_of(booked, average_price="20.0033")])) == []
-    assert kinds(planned([booked], [view_of(booked, average_price=None)])) == []
-
-
 def test_what_is_being_settled_is_not_found() -> None:
     waiting = after(report(Phase.FILLED, filled_quantity="10", average_price=None), start=WORKING)
     view = view_of(waiting, Phase.FILLED, "filled", average_price=None)
@@ -288,32 +282,6 @@ def test_a_view_older_than_what_is_known_proves_no_difference() -> None:
     order = after(CANCELED, start=WORKING)
     assert list(differences(order, view_of(order, asked_ns=order.heard_ns - 1))) == []
     assert list(differences(order, view_of(order, updated_ns=order.links[0].updated_ns - 1))) == []
-
-
-@pytest.mark.parametrize(
-    ("figures", "found"),
-    [(("4", "4"), []), (("0", "0"), []), (("4", "0"), ["QUANTITY_DIFFERS"]), (("4", "3"), ["QUANTITY_DIFFERS"])],
-    ids=["the chain's total", "its own", "it fell", "it is neither"],
-)
-def test_a_successor_s_figure_is_its_own_or_the_chain_s_and_never_falls(
-    figures: tuple[str, str], found: list[str]
-) -> None:
-    before, now = figures
-    booked = after(ACCEPTED, fill("e-1", "4"))
-    heir = view_of(booked, broker_order_id=BrokerOrderId("b-2"), replaces="b-1", filled_quantity=before)
-    chained = carried_out([booked], planned([booked], [heir]))[0]
-    assert [link.reported_quantity for link in chained.links] == [4, int(before)]
-    assert kinds(planned([chained], [view_of(chained, filled_quantity=now)])) == found
-
-
-def test_an_execution_taken_back_unheard_is_no_price_that_is_missing() -> None:
-    """The broker ended it with 4, its list of executions counts to 5: the fifth was busted before it was ever told."""
-    ended = view_of(WORKING, Phase.FILLED, "filled", filled_quantity="4", average_price="20")
-    listed = execution(WORKING, 1, "e-2", "4", "20", "5", "b-1")
-    first = planned([WORKING], [], [ended], [listed])
-    (order,) = carried_out([WORKING], first)
-    assert (order.filled_quantity, order.links[0].reported_quantity, kinds(first)) == (4, 5, [])
-    assert kinds(planned([order], [], [ended], [listed])) == ["STATE_DIFFERS"]
 
 
 def test_of_a_chain_nothing_is_compared_but_whether_it_lives() -> None:

@@ -3,7 +3,8 @@
 Rule 1: the old fill stays, marked; totals are what still counts; the order is read again before its state is believed.
 Rule 2: a bust or correction that overtakes its fill waits, and is applied in the breath in which the fill comes.
 Rule 3: after a bust, or a correction of quantity, the broker counts anew: a bust epoch begins at the broker's time.
-What was inferred from its old count is taken back: its executions are asked for again.
+What was inferred from its old count is taken back: its executions are asked for again. The epoch is that of every later
+broker order of the chain, too: a successor's figure may carry what was executed under its elders.
 """
 
 from datetime import datetime
@@ -170,7 +171,25 @@ def _begin(draft: Draft, link: BrokerLink, moment: datetime, fact: Restating) ->
                 to_state=_state_of_rest(draft, total(f.quantity for f in guesses)),
             )
         )
+    _begin_for_heirs(draft, link, moment, fact)
     return msgspec.structs.replace(link, reported_quantity=booked_quantity(draft.order, link), reported_average=None)
+
+
+def _begin_for_heirs(draft: Draft, elder: BrokerLink, moment: datetime, fact: Restating) -> None:
+    """What a successor took over falls with it: what was executed under itself is left, until it is read again."""
+    chain = [link.broker_order_id for link in draft.order.links]
+    for heir in draft.order.links[chain.index(elder.broker_order_id) + 1 :]:
+        link = msgspec.structs.replace(
+            heir,
+            phase=Phase.UNKNOWN,
+            bust_times=tuple(sorted({*heir.bust_times, moment})),
+            reported_quantity=booked_quantity(draft.order, heir),
+            reported_average=None,
+        )
+        draft.add(
+            Restated(at=fact.at, source=fact.source, heard_ns=fact.heard_ns, link=link, to_state=draft.order.state)
+        )
+        draft.need(NeedKind.ORDER, heir.broker_order_id)
 
 
 def _state_of_rest(draft: Draft, gone: Decimal) -> OrderState:

@@ -18,9 +18,10 @@ from orderd.core.lifecycle import decide
 from orderd.core.matching import Index, is_withheld, match
 from orderd.core.order import BrokerLink, EventSource, Order, OrderState, Phase
 from orderd.core.settle import ENDS, missing
-from orderd.core.values import ROUNDED, ZERO, BrokerOrderId, OrderId, Value, canonical
+from orderd.core.values import ROUNDED, ZERO, BrokerOrderId, OrderId, Value, add, canonical
 from orderd.core.verdicts import Apply, Finding, NeedKind
 
+_CENT = Decimal("0.01")
 MASS = 2
 """From this many known orders on, all of them missing from an empty list is not believed."""
 
@@ -189,7 +190,8 @@ def _quantity(order: Order, view: View) -> Finding:
 def differences(order: Order, view: View) -> Iterator[Finding]:
     """What still differs between an order and its broker's view once every fact was taken.
 
-    Averages are compared at the scale the broker prints. A MULTILEG parent's figures are the broker's own.
+    Averages are compared at the scale the broker prints, at least to the cent. A MULTILEG parent's figures are the
+    broker's own.
     """
     if not is_comparable(order, view):
         return
@@ -205,7 +207,8 @@ def differences(order: Order, view: View) -> Iterator[Finding]:
     if order.filled_quantity != view.filled_quantity:
         yield _quantity(order, view)
     elif order.average_fill_price is not None and view.average_price is not None:
-        ours = order.average_fill_price.quantize(view.average_price, rounding=ROUND_HALF_EVEN, context=ROUNDED)
+        printed = add(view.average_price, _CENT)  # its scale only: "80" is 80.00 without its zeros, and no 80.4
+        ours = order.average_fill_price.quantize(printed, rounding=ROUND_HALF_EVEN, context=ROUNDED)
         if ours != view.average_price:
             yield Finding(
                 kind=DiscrepancyKind.AVERAGE_DIFFERS,
@@ -215,18 +218,22 @@ def differences(order: Order, view: View) -> Iterator[Finding]:
 
 
 def _is_missing(order: Order, link: BrokerLink, view: View) -> bool:
-    """Whether executions are still to come by what the broker counts now: what it took back unheard never comes."""
-    if len(order.links) == 1:
-        link = msgspec.structs.replace(link, phase=view.phase, reported_quantity=view.filled_quantity)
-    return missing(order, link)
+    """Whether executions are still to come: by what was counted, and by what the broker counts now.
+
+    What it took back unheard never comes.
+    """
+    now = msgspec.structs.replace(link, phase=view.phase, reported_quantity=view.filled_quantity)
+    return missing(order, link) and missing(order, now)
 
 
 def _is_explained(order: Order, link: BrokerLink, view: View) -> bool:
     """Whether a successor's figure is its own executions or the whole chain's: from where it counts is not documented.
-    It never falls by itself: that is an execution taken back without our hearing of it.
+    It never falls by itself: that is an execution taken back without our hearing of it. Nothing is lost by that only
+    when it had not been booked either.
     """
     figures = (order.filled_quantity, booked_quantity(order, link))
-    return view.filled_quantity >= link.reported_quantity and view.filled_quantity in figures
+    has_fallen = view.filled_quantity < link.reported_quantity and not missing(order, link)
+    return view.filled_quantity in figures and not has_fallen
 
 
 def _named(leg: View, parent: Order) -> View:

@@ -27,6 +27,9 @@ def judge_report(order: Order, fact: Reported) -> Verdict:
     draft = Draft(order)
     was = order.link(fact.view.broker_order_id)
     if was is None:
+        if order.links and not _is_after_busts(order, order.links[-1], fact.view):
+            draft.need(NeedKind.ORDER, fact.view.broker_order_id)
+            return draft.verdict(is_stale=True)
         bound = bind(draft, fact)
         if not isinstance(bound, BrokerLink):
             return bound
@@ -79,9 +82,9 @@ def _is_after_busts(order: Order, link: BrokerLink, view: View) -> bool:
     """After a bust the broker's cumulative figure is lower: an elder view's larger one is not growth."""
     if not link.bust_times:
         return True
-    if view.asked_ns is not None:
-        return view.asked_ns >= order.heard_ns
-    return view.updated_ns >= nanoseconds(link.bust_times[-1])
+    if view.asked_ns is not None and view.asked_ns != order.heard_ns:
+        return view.asked_ns > order.heard_ns
+    return view.updated_ns >= nanoseconds(link.bust_times[-1])  # asked for just when it was heard: before it, or after
 
 
 def _is_same(link: BrokerLink, view: View) -> bool:
@@ -235,12 +238,16 @@ def _interval(fill: Fill) -> str:
 
 
 def _infer(draft: Draft, link: BrokerLink, fact: Reported) -> None:
-    """Explain growth that executions did not. Never across a replace chain, after a bust, or without a price."""
+    """Explain growth that executions did not. Never across a replace chain, after a bust, or without a price.
+
+    A view that counts less by now tells of a bust that nobody heard: that is another finding.
+    """
     order = draft.order
     if order.is_parent_of_legs or fits_chain(order, link):
         return
     if len(order.links) > 1 or link.bust_times:
-        draft.find(DiscrepancyKind.EXECUTIONS_MISSING, link.reported_quantity, order.filled_quantity)
+        if fact.view.filled_quantity >= link.reported_quantity:
+            draft.find(DiscrepancyKind.EXECUTIONS_MISSING, link.reported_quantity, order.filled_quantity)
         return
     for fill in infer(order, link, fact.at, fact.source, fact.view.filled_time):
         _fill(draft, link, fill, fact)
