@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orderd.core.order import LegIntent, OrderClass, OrderIntent, OrderRole, OrderType, PositionIntent, Side
-from orderd.core.turnstiles import Approved, Denied
+from orderd.core.turnstiles import Approved, Later
 from orderd.risk.gate import notional_of, reduces, review
 from orderd.risk.limits import Exposure, Limits, TradingState
 from tests.core.builders import dec, intent, terms
@@ -46,7 +46,10 @@ def verdict(order: OrderIntent, limits: Limits = NO_LIMITS, **exposure: object) 
     if isinstance(answer, Approved):
         assert answer.intent == order
         return ""
-    assert isinstance(answer, Denied)
+    if isinstance(answer, Later):
+        assert answer.retry_after_s > 0
+        return f"LATER {answer.reason.code}"
+    assert answer.intent == order
     assert answer.reason.message
     assert answer.reason.origin == "RISK"
     return answer.reason.code
@@ -83,6 +86,14 @@ def test_what_is_proven_to_reduce_passes_unless_halted() -> None:
     assert verdict(sell, position=Decimal(10), trading_state=TradingState.HALTED) == "TRADING_HALTED"
 
 
+@pytest.mark.parametrize("role", [None, OrderRole.ENTRY, OrderRole.STOP_LOSS, OrderRole.EXIT])
+def test_a_frozen_account_sends_nothing(role: OrderRole | None) -> None:
+    frozen = {"trading_state": TradingState.HALTED, "freeze_protection": True}
+    assert verdict(asked(role=role, side=Side.SELL), position=Decimal(10), **frozen) == "TRADING_FROZEN"
+    thawed = {"trading_state": TradingState.ACTIVE, "freeze_protection": True}
+    assert verdict(asked(role=role), **thawed) == "", "freezing is for halted accounts"
+
+
 @pytest.mark.parametrize(
     ("order", "exposure", "proven"),
     [
@@ -97,6 +108,13 @@ def test_what_is_proven_to_reduce_passes_unless_halted() -> None:
         (asked(side=Side.SELL), {}, False),
         (asked(side=Side.SELL, terms=BY_NOTIONAL), {"position": Decimal(10)}, False),
         (asked(side=Side.SELL, position_intent=PositionIntent.SELL_TO_CLOSE), {}, False),
+        (asked(side=Side.SELL, position_intent=PositionIntent.SELL_TO_OPEN), {"position": Decimal(10)}, False),
+        (asked(side=Side.SELL, role=OrderRole.ENTRY), {"position": Decimal(10)}, False),
+        (asked(side=Side.SELL, order_class=OrderClass.BRACKET), {"position": Decimal(10)}, False),
+        (asked(side=Side.SELL, order_class=OrderClass.OTO), {"position": Decimal(10)}, False),
+        (asked(side=Side.SELL, order_class=OrderClass.OCO), {"position": Decimal(10)}, True),
+        (asked(side=Side.SELL), {"position": Decimal("NaN")}, False),
+        (asked(side=Side.SELL, terms=terms(quantity=dec("NaN"))), {"position": Decimal(10)}, False),
         (spread(PositionIntent.BUY_TO_CLOSE, PositionIntent.SELL_TO_CLOSE), {}, True),
         (spread(PositionIntent.BUY_TO_CLOSE, PositionIntent.SELL_TO_OPEN), {}, False),
         (spread(PositionIntent.BUY_TO_CLOSE, None), {}, False),
@@ -145,7 +163,8 @@ def test_the_quantity_limit_is_exact(limit: str, code: str) -> None:
         ("0.5", "100", ""),
         (None, "1", "PRICE_UNAVAILABLE"),
         ("0", "1", "PRICE_UNAVAILABLE"),
-        ("50", None, "PRICE_UNAVAILABLE"),
+        ("NaN", "1", "PRICE_UNAVAILABLE"),
+        ("50", None, "MULTIPLIER_UNKNOWN"),
     ],
 )
 def test_the_quantity_of_an_order_by_notional_follows_from_its_price(
@@ -173,7 +192,8 @@ def test_a_market_order_under_a_notional_limit_needs_a_price() -> None:
     assert verdict(asked(terms=MARKET), limits) == "PRICE_UNAVAILABLE"
     assert verdict(asked(terms=MARKET, reference_price=dec("100")), limits) == ""
     assert verdict(asked(terms=MARKET, reference_price=dec("100.01")), limits) == "MAX_ORDER_NOTIONAL"
-    assert verdict(asked(terms=MARKET, reference_price=dec("100")), limits, multiplier=None) == "PRICE_UNAVAILABLE"
+    assert verdict(asked(terms=MARKET, reference_price=dec("NaN")), limits) == "PRICE_UNAVAILABLE"
+    assert verdict(asked(terms=MARKET, reference_price=dec("1")), limits, last_price=dec("101")) == "MAX_ORDER_NOTIONAL"
 
 
 @pytest.mark.parametrize(
@@ -187,10 +207,14 @@ def test_a_market_order_under_a_notional_limit_needs_a_price() -> None:
         (spread(None), "100", "1250"),
         (spread(None, limit_price="-1.25"), "100", "1250"),
         (spread(None, limit_price=None), "100", None),
+        (asked(terms=BY_NOTIONAL), "1", "500"),
+        (asked(terms=terms(quantity=dec("NaN"))), "1", None),
+        (asked(terms=terms(limit_price=dec("Infinity"))), "1", None),
+        (intent(), None, None),
     ],
 )  # fmt: skip
-def test_what_an_order_is_worth_at_most(order: OrderIntent, multiplier: str, worth: str | None) -> None:
-    assert notional_of(order, Exposure(multiplier=Decimal(multiplier))) == dec(worth)
+def test_what_an_order_is_worth_at_most(order: OrderIntent, multiplier: str | None, worth: str | None) -> None:
+    assert notional_of(order, Exposure(multiplier=dec(multiplier))) == dec(worth)
 
 
 # -------------------------------------------------------------------------------------------------------------- prices
@@ -207,10 +231,18 @@ def test_the_collar_is_exact_and_holds_either_way(price: str, code: str) -> None
     assert verdict(asked(terms=stop, reference_price=dec("20")), limits) == code
 
 
-@pytest.mark.parametrize("reference", [None, "0", "-1"])
+@pytest.mark.parametrize("reference", [None, "0", "-1", "NaN"])
 def test_a_collar_without_a_reference_fails_closed(reference: str | None) -> None:
     order = asked(reference_price=dec(reference))
     assert verdict(order, Limits(price_collar_percent=Decimal(5))) == "PRICE_UNAVAILABLE"
+
+
+def test_the_last_price_goes_before_what_the_caller_says() -> None:
+    limits = Limits(price_collar_percent=Decimal(5))
+    order = asked(reference_price=dec("20"))
+    assert verdict(order, limits, last_price=dec("21")) == ""
+    assert verdict(order, limits, last_price=dec("22")) == "PRICE_COLLAR"
+    assert verdict(asked(terms=terms(limit_price=dec("NaN")), reference_price=dec("20")), limits) == "PRICE_UNAVAILABLE"
 
 
 def test_a_collar_is_not_for_orders_without_a_price_of_their_own() -> None:

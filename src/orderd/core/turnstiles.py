@@ -21,6 +21,14 @@ class Denied(Value, frozen=True, kw_only=True):
     reason: Reason
 
 
+class Later(Value, frozen=True, kw_only=True):
+    """Risk has nothing against the intent but the moment: nothing is recorded, it may be sent again after a while."""
+
+    intent: OrderIntent
+    reason: Reason
+    retry_after_s: float
+
+
 class Recorded(Value, frozen=True, kw_only=True):
     """The order as of its last event is durable. `first_sequence..order.sequence` are the events of this commit.
 

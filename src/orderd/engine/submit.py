@@ -27,7 +27,7 @@ from orderd.core.order import (
     Side,
     Terms,
 )
-from orderd.core.turnstiles import Approved, Denied, Recorded
+from orderd.core.turnstiles import Approved, Denied, Later, Recorded
 from orderd.core.values import ZERO, AccountId, ClientOrderId, OrderId, Reason, add
 from orderd.core.verdicts import Apply
 from orderd.engine.account import ENGINE, Account
@@ -192,8 +192,14 @@ class Submitter:
         held: Holding | None = None,
         leaving_out: OrderId | None = None,
     ) -> Approved | Denied:
-        """Risk first, then the broker's own rules: what it cannot take is refused here, naming the rule."""
+        """Risk first, then the broker's own rules: what it cannot take is refused here, naming the rule.
+
+        Raises EngineError for what only came too soon.
+        """
         verdict = review(intent, self.exposure(intent, held=held, leaving_out=leaving_out), self._account.policy.limits)
+        if isinstance(verdict, Later):
+            reason = verdict.reason
+            raise EngineError(Kind.EXHAUSTED, reason.code, reason.message, retry_after_s=verdict.retry_after_s)
         if isinstance(verdict, Denied):
             return verdict
         complaint = self._account.broker.complaint(sketch or self.sketch(intent))
