@@ -25,6 +25,7 @@ from tests.engine.differing import (
     close,
     found,
     live,
+    order_of,
     refusal,
     resolve,
     settled,
@@ -123,6 +124,26 @@ def test_an_overfilled_symbol_takes_no_entries_and_lets_everything_out(tmp_path:
         assert not await world.discrepancies()
 
     live(tmp_path, story)
+
+
+def test_a_reconciliation_does_not_settle_what_is_on_its_way_into_the_journal(tmp_path: Path) -> None:
+    """The record of an overfill is open as soon as it is handed over; the order that it is about still says nothing."""
+
+    async def story(world: World) -> None:
+        over = await working(world, "over", symbol="KO")
+        discrepancies = world.alive.workers.discrepancies
+        world.face.venue.fill("over", Decimal(12))
+        world.pump()
+        async with asyncio.timeout(5):
+            while not discrepancies.is_open(K.OVERFILL, over):
+                await asyncio.sleep(0.001)
+        assert not order_of(world, over).overfilled, "the commit takes its time"
+        await discrepancies.close_settled()
+        assert (await until(world, over, "FILLED")).overfilled
+        (record,) = await world.discrepancies()
+        assert record.kind is K.OVERFILL
+
+    live(tmp_path, story, slowest_commit_s=2)
 
 
 def test_an_exit_waits_for_a_position_that_cannot_be_read(tmp_path: Path) -> None:

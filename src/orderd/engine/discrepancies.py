@@ -112,8 +112,13 @@ class Discrepancies:
         return closed
 
     async def close_settled(self) -> None:
-        """Close what the orders' own records settle: a fact may have been on its way when the record was opened."""
+        """Close what the orders' own records settle: a fact may have been on its way when the record was opened.
+
+        Not while one still is: the record may have been opened with it, and the order says so only when it is there.
+        """
         for record in self.all_open():
+            if self._account.intake.is_busy(record.order_id):
+                continue
             order = self._account.blotter.get(record.order_id) if record.order_id else None
             why = is_settled(record.kind, order) if order is not None else ""
             if why:
