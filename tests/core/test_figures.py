@@ -6,7 +6,7 @@ from orderd.core.lifecycle import decide
 from orderd.core.order import Order, OrderState, Phase
 from orderd.core.reconcile import Plan
 from orderd.core.values import BrokerOrderId
-from tests.core.builders import ACCEPTED, after, dec, execution, fill, replace, report, successor
+from tests.core.builders import ACCEPTED, after, dec, execution, fill, multileg, replace, report, successor
 from tests.core.test_reconcile import WORKING, carried_out, kinds, planned, view_of
 
 S = OrderState
@@ -70,3 +70,19 @@ def test_an_execution_taken_back_unheard_is_no_price_that_is_missing() -> None:
     (order,) = carried_out([WORKING], first)
     assert (order.filled_quantity, order.links[0].reported_quantity, kinds(first)) == (4, 5, [])
     assert kinds(planned([order], [], [ended], [listed])) == ["STATE_DIFFERS"]
+
+
+@pytest.mark.parametrize(("figure", "found"), [("3", ["QUANTITY_DIFFERS"]), ("4", []), ("6", [])])
+def test_an_elder_counts_no_less_than_was_executed_under_itself(figure: str, found: list[str]) -> None:
+    """What it counts beyond that it may carry. Its successor began with nothing and shows nothing of it."""
+    order = after(ACCEPTED, fill("e-1", "4"), replace(quantity=dec("12")), successor(Phase.WORKING, "new"))
+    elder = view_of(order, Phase.REPLACED, "replaced", broker_order_id="b-1", filled_quantity=figure)
+    assert kinds(planned([order], [view_of(order)], [elder])) == found
+
+
+def test_nothing_of_the_elders_of_a_spread_is_compared() -> None:
+    """A spread's figure is its broker's own, and what its successor counts from is not known."""
+    spread = after(ACCEPTED, report(Phase.WORKING, filled_quantity="4", average_price="1"), start=multileg())
+    order = after(replace(quantity=dec("8")), successor(Phase.WORKING, "new"), start=spread)
+    elder = view_of(order, Phase.REPLACED, "replaced", broker_order_id="b-1", filled_quantity="3")
+    assert kinds(planned([order], [view_of(order)], [elder])) == []

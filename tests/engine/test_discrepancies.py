@@ -17,6 +17,7 @@ from orderd.engine.api import ReplaceAsk
 from orderd.ports import JournalError
 from orderd.system import run_virtual
 from orderd.venue.faults import FaultKind
+from orderd.venue.orders import Change
 from tests.e2e.books import state_of
 from tests.engine.differing import (
     K,
@@ -192,6 +193,38 @@ def test_a_difference_is_closed_with_what_was_seen_when_it_is_gone(tmp_path: Pat
         assert record.resolved_by is EventSource.RECONCILER
         assert "with 4 executed" in record.resolution
         assert not world.alive.workers.account.blocked_symbols
+
+    live(tmp_path, story)
+
+
+def test_a_bust_nobody_heard_of_shows_in_the_figure_of_an_elder(tmp_path: Path) -> None:
+    """Its successor began after it, with nothing: only the elder itself counts less than is booked."""
+
+    async def story(world: World) -> None:
+        venue = world.face.venue
+        order_id = await working(world, "elder")
+        venue.fill("elder", Decimal(4))
+        world.pump()
+        await until(world, order_id, "PARTIALLY_FILLED")
+        arm(world, FaultKind.DROP_FRAME, order="elder")
+        venue.bust(next(iter(venue.ledger.executions)))
+        venue.replace_by_person("elder", Change(quantity=Decimal(12)))
+        world.pump()
+        for _ in range(2):
+            await settled(world)
+            (record,) = await world.discrepancies()
+            assert (record.kind, record.expected, record.observed) == (K.QUANTITY_DIFFERS, "4", "0")
+        assert "is replaced with 0 executed" in record.evidence
+        assert len(await story_of(world)) == 1, "one open record, however often it is found"
+        arm(world, FaultKind.ANSWER_STATUS, method="GET", path=f"/v2/orders/{record.evidence.split()[0]}", status=500)
+        await settled(world)
+        assert len(await world.discrepancies()) == 1, "an elder that cannot be read proves nothing"
+        calm(world)
+        (fill,) = world.fills(order_id)
+        await resolve(world, order_id, Verdicts.BUSTED, execution_id=fill.execution_id)
+        await settled(world)
+        assert not await world.discrepancies()
+        assert not world.disagreements()
 
     live(tmp_path, story)
 

@@ -153,10 +153,10 @@ class _Drafted:
         self.bound.update(link.broker_order_id for link in after.links)
         if is_news:
             self.facts += [(order.order_id, fact) for fact in facts]
-        current = views.get(after.broker_order_id or "")
         # Executions are fetched after the views: one that is news may be younger than the view. The next run compares.
-        if current is not None and not has_traded:
-            self.findings += [(order.order_id, finding) for finding in differences(after, current)]
+        if not has_traded:
+            chain = [views[link.broker_order_id] for link in after.links if link.broker_order_id in views]
+            self.findings += [(order.order_id, finding) for view in chain for finding in differences(after, view)]
 
     def _facts(self, order: Order, views: dict[str, View], traded: dict[str, list[Execution]]) -> Iterator[Fact]:
         chain = [link.broker_order_id for link in order.links]
@@ -179,11 +179,9 @@ def is_comparable(order: Order, view: View) -> bool:
     return not is_outdated and (view.asked_ns is None or view.asked_ns >= order.heard_ns)
 
 
-def _quantity(order: Order, view: View) -> Finding:
+def _quantity(ours: Decimal, view: View) -> Finding:
     return Finding(
-        kind=DiscrepancyKind.QUANTITY_DIFFERS,
-        expected=canonical(order.filled_quantity),
-        observed=canonical(view.filled_quantity),
+        kind=DiscrepancyKind.QUANTITY_DIFFERS, expected=canonical(ours), observed=canonical(view.filled_quantity)
     )
 
 
@@ -196,16 +194,23 @@ def differences(order: Order, view: View) -> Iterator[Finding]:
     if not is_comparable(order, view):
         return
     link = order.link(view.broker_order_id)
+    if link is not None and link is not order.links[-1]:
+        yield from _of_elder(order, link, view)
+    else:
+        yield from _of_current(order, link, view)
+
+
+def _of_current(order: Order, link: BrokerLink | None, view: View) -> Iterator[Finding]:
     is_waiting = link is not None and (_is_missing(order, link, view) or view.phase is Phase.REPLACED)
     is_full = order.state is OrderState.FILLED and not order.is_short  # "calculated" comes after "filled"
     if order.is_open != (view.phase not in ENDS) and not is_waiting and not is_full:
         yield Finding(kind=DiscrepancyKind.STATE_DIFFERS, expected=order.state, observed=view.status)
     if len(order.links) > 1:
         if link is not None and not is_waiting and not _is_explained(order, link, view):
-            yield _quantity(order, view)
+            yield _quantity(order.filled_quantity, view)
         return
     if order.filled_quantity != view.filled_quantity:
-        yield _quantity(order, view)
+        yield _quantity(order.filled_quantity, view)
     elif order.average_fill_price is not None and view.average_price is not None:
         printed = add(view.average_price, _CENT)  # its scale only: "80" is 80.00 without its zeros, and no 80.4
         ours = order.average_fill_price.quantize(printed, rounding=ROUND_HALF_EVEN, context=ROUNDED)
@@ -215,6 +220,16 @@ def differences(order: Order, view: View) -> Iterator[Finding]:
                 expected=canonical(order.average_fill_price),
                 observed=canonical(view.average_price),
             )
+
+
+def _of_elder(order: Order, link: BrokerLink, view: View) -> Iterator[Finding]:
+    """Whatever an elder carries, it counts no less than was executed under itself: else some of that was taken back.
+
+    Its successor need not show it: that one may count from nothing, or have begun after it.
+    """
+    booked = booked_quantity(order, link)
+    if view.filled_quantity < booked and not order.is_parent_of_legs:
+        yield _quantity(booked, view)
 
 
 def _is_missing(order: Order, link: BrokerLink, view: View) -> bool:

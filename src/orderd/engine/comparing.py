@@ -7,7 +7,8 @@ down, and one that is written down is looked at in every full reconciliation unt
 import msgspec
 import structlog
 
-from orderd.core.discrepancies import RULES, Settling
+from orderd.core.book import counted
+from orderd.core.discrepancies import RULES, DiscrepancyKind, Settling
 from orderd.core.facts import View
 from orderd.core.order import Order
 from orderd.core.reconcile import differences
@@ -21,6 +22,7 @@ from orderd.ports import Absent, CannotTell, Discrepancy, FindOutcome, Found
 
 log = structlog.get_logger("orderd.comparing")
 
+QUANTITY = DiscrepancyKind.QUANTITY_DIFFERS
 AT_MOST = 32
 """Orders compared in one run for differences that are new, and as many for those that are known; the rest is for the
 next one."""
@@ -56,10 +58,12 @@ class Comparer:
             expected, observed = finding.expected, finding.observed
             await self.discrepancies.open(finding.kind, order, expected=expected, observed=observed, evidence=evidence)
         elif view is not None:
-            for each in differences(order, view):
-                await self.discrepancies.open(
-                    each.kind, order, expected=each.expected, observed=each.observed, evidence=_said(view)
-                )
+            elders = await self._elders(order) if finding.kind is QUANTITY else ()
+            for seen in (view, *(elders or ())):
+                for each in differences(order, seen):
+                    await self.discrepancies.open(
+                        each.kind, order, expected=each.expected, observed=each.observed, evidence=_said(seen)
+                    )
 
     async def again(self) -> None:
         """Compare what is open once more, and close what is gone, with what was seen."""
@@ -82,11 +86,25 @@ class Comparer:
             return None
         outcome, order, view = read
         judged = None if view is None else stands(record.kind, order, view)
+        if judged is False and record.kind is QUANTITY:
+            elders = await self._elders(order)
+            judged = None if elders is None else any(True for elder in elders for _ in differences(order, elder))
         return Comparison(outcome=outcome, order=order, view=view, stands=judged)
 
     async def read(self, broker_order_id: BrokerOrderId) -> FindOutcome:
         """Read it by the broker's id; what was found has been brought in."""
         return await self._reader.read(broker_order_id)
+
+    async def _elders(self, order: Order) -> list[View] | None:
+        """The elders of a chain that executed something, each read by its id; None when one of them cannot be read."""
+        views: list[View] = []
+        for link in order.links[:-1]:
+            if counted(order, link):
+                outcome = await self._reader.read(link.broker_order_id)
+                if not isinstance(outcome, Found):
+                    return None
+                views.append(msgspec.structs.replace(outcome.view, asked_ns=None))
+        return views
 
     async def _read(self, order_id: OrderId) -> tuple[FindOutcome, Order, View | None] | None:
         """The order as it is after its broker's was read, and that view."""
