@@ -81,8 +81,11 @@ def test_an_elder_counts_no_less_than_was_executed_under_itself(figure: str, fou
 
 
 def test_nothing_of_the_elders_of_a_spread_is_compared() -> None:
-    """A spread's figure is its broker's own, and what its successor counts from is not known."""
-    spread = after(ACCEPTED, report(Phase.WORKING, filled_quantity="4", average_price="1"), start=multileg())
-    order = after(replace(quantity=dec("8")), successor(Phase.WORKING, "new"), start=spread)
-    elder = view_of(order, Phase.REPLACED, "replaced", broker_order_id="b-1", filled_quantity="3")
+    """A spread's figures are its broker's own, of the whole chain: none is of one broker order of it."""
+    spread = after(ACCEPTED, report(Phase.WORKING, filled_quantity="1", average_price="1"), start=multileg())
+    order = after(
+        replace(quantity=dec("8")), successor(Phase.WORKING, filled_quantity="1", average_price="1"), start=spread
+    )
+    elder = view_of(order, Phase.REPLACED, "replaced", broker_order_id="b-1", filled_quantity="0")
+    assert [link.broker_order_id for link in order.links] == ["b-1", "b-2"]
     assert kinds(planned([order], [view_of(order)], [elder])) == []
