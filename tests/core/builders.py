@@ -168,7 +168,8 @@ def report(phase: Phase, status: str = "", **changes: object) -> Told:
     def told(order: Order, n: int) -> Fact:
         said = dict(changes)
         n += said.pop("n", 0)
-        about = {name: said.pop(name) for name in ("may_infer", "source", "broker_time", "heard_ns") if name in said}
+        apart = ("may_infer", "source", "broker_time", "heard_ns", "legs_traded")
+        about = {name: said.pop(name) for name in apart if name in said}
         return Reported(
             **({"at": when(n), "source": STREAM, "heard_ns": n, "view": seen(order, n, phase, status, **said)} | about)
         )

@@ -10,6 +10,8 @@ from oms.v1 import order_pb2 as opb
 Row = Mapping[str, Any]
 EXACT = Context(prec=100)
 PLACES = Decimal(1).scaleb(-18)
+PRINTED = Decimal("1e-8")
+"""Averages of the venue's own are printed to 9 places."""
 STATES = {
     "pending_new": "SUBMITTED",
     "accepted": "SUBMITTED",
@@ -62,10 +64,21 @@ class Books:
         if state_of(order) != expected:
             yield f"{_about(order)}: the venue says {current['status']} after {current['filled_quantity']}"
         if order.order_class == opb.ORDER_CLASS_MULTILEG and not order.parent_order_id:
-            if Decimal(order.filled_quantity or 0) != Decimal(current["filled_quantity"]):
-                yield f"{_about(order)}: the venue filled {current['filled_quantity']}"
+            yield from self._differing_strategies(order, current)
             return
         yield from self._differing_fills(order, fills)
+
+    def _differing_strategies(self, order: opb.Order, current: Row) -> Iterator[str]:
+        """A spread's totals, by what its legs executed: its own figures count anew where successors do."""
+        legs = [self.orders[broker_order_id] for broker_order_id in current["leg_ids"]]
+        by_leg = [(leg, self.executions_of(leg["order_id"])) for leg in legs]
+        quantity = min(totals(made)[0] / Decimal(leg["ratio"] or 1) for leg, made in by_leg)
+        if Decimal(order.filled_quantity or 0) != quantity:
+            yield f"{_about(order)}: its legs executed {quantity}"
+        elif quantity:
+            net = sum((_signed(leg, made) for leg, made in by_leg), Decimal(0)) / quantity
+            if abs(Decimal(order.average_fill_price) - net) > PRINTED:
+                yield f"{_about(order)}: averages {order.average_fill_price}, its legs executed at {net}"
 
     def _differing_fills(self, order: opb.Order, fills: Sequence[opb.Fill]) -> Iterator[str]:
         executions = self.executions_of(*order.broker_order_ids)
@@ -119,6 +132,12 @@ def totals(executions: Sequence[Row]) -> tuple[Decimal, Decimal | None]:
     if not quantity:
         return quantity, None
     return quantity, EXACT.divide(value, quantity).quantize(PLACES, ROUND_HALF_EVEN, EXACT)
+
+
+def _signed(leg: Row, executions: Sequence[Row]) -> Decimal:
+    """What a leg's executions cost; negative for what they brought."""
+    cost = sum((Decimal(row["quantity"]) * Decimal(row["price"]) for row in executions), Decimal(0))
+    return cost if leg["side"] == "buy" else -cost
 
 
 def plain(number: str) -> str:

@@ -146,12 +146,14 @@ class Reported(_Fact, frozen=True, kw_only=True):
     """The broker described the order, with the execution that caused it when the message carried one.
 
     `may_infer`: executions were asked for (or the broker has none), so growth nobody explained is inferred.
+    `legs_traded`: of a MULTILEG parent, how many whole strategies its legs' booked executions make; None: not known.
     """
 
     view: View
     execution: Execution | None = None
     broker_time: datetime | None = None
     may_infer: bool = False
+    legs_traded: Decimal | None = None
 
 
 class Executed(_Fact, frozen=True, kw_only=True):

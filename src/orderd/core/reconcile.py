@@ -18,6 +18,7 @@ from orderd.core.lifecycle import decide
 from orderd.core.matching import Index, is_withheld, match
 from orderd.core.order import BrokerLink, EventSource, Order, OrderState, Phase
 from orderd.core.settle import ENDS, missing
+from orderd.core.spreads import is_own_share, strategies
 from orderd.core.values import ROUNDED, ZERO, BrokerOrderId, OrderId, Value, add, canonical
 from orderd.core.verdicts import Apply, Finding, NeedKind
 
@@ -112,7 +113,8 @@ def plan(  # noqa: PLR0913 - two snapshots, and how each was taken
         traded.setdefault(execution.broker_order_id, []).append(execution)
     draft = _Drafted(asked_ns=asked_ns, at=at, may_infer=may_infer)
     for order in orders:
-        draft.take(order, seen.by_order.get(order.order_id, {}), traded)
+        legs = index.legs.get(order.order_id, ())
+        draft.take(order, seen.by_order.get(order.order_id, {}), traded, legs)
     absent = [o for o in orders if o.is_open and o.order_id not in in_flight and not _is_seen(o, seen)]
     draft.reads += [link.broker_order_id for o in absent for link in o.links[-1:]]
     known = {link for o in orders for link in (x.broker_order_id for x in o.links)} | draft.bound
@@ -139,9 +141,12 @@ class _Drafted:
         self.findings: list[tuple[OrderId, Finding]] = []
         self.bound: set[BrokerOrderId] = set()
 
-    def take(self, order: Order, views: dict[str, View], traded: dict[str, list[Execution]]) -> None:
+    def take(
+        self, order: Order, views: dict[str, View], traded: dict[str, list[Execution]], legs: Sequence[Order]
+    ) -> None:
         """Add what the lists say about this order."""
-        facts = list(self._facts(order, views, traded))
+        legs_traded = strategies(order, legs) if legs else None
+        facts = list(self._facts(order, views, traded, legs_traded))
         after, is_news, has_traded = order, False, False
         for fact in facts:
             verdict = decide(after, fact)
@@ -158,7 +163,13 @@ class _Drafted:
             chain = [views[link.broker_order_id] for link in after.links if link.broker_order_id in views]
             self.findings += [(order.order_id, finding) for view in chain for finding in differences(after, view)]
 
-    def _facts(self, order: Order, views: dict[str, View], traded: dict[str, list[Execution]]) -> Iterator[Fact]:
+    def _facts(
+        self,
+        order: Order,
+        views: dict[str, View],
+        traded: dict[str, list[Execution]],
+        legs_traded: Decimal | None,
+    ) -> Iterator[Fact]:
         chain = [link.broker_order_id for link in order.links]
         ordered = _elders_first(chain, views)
         at, source, heard = self.at, EventSource.RECONCILER, self.asked_ns
@@ -169,7 +180,9 @@ class _Drafted:
             for execution in sorted(traded.get(broker_order_id, ()), key=_cumulative):
                 yield Executed(at=at, source=source, heard_ns=heard, execution=execution)
         for view in ordered:
-            yield Reported(at=at, source=source, heard_ns=heard, view=view, may_infer=self.may_infer)
+            yield Reported(
+                at=at, source=source, heard_ns=heard, view=view, may_infer=self.may_infer, legs_traded=legs_traded
+            )
 
 
 def is_comparable(order: Order, view: View) -> bool:
@@ -248,7 +261,7 @@ def _is_explained(order: Order, link: BrokerLink, view: View) -> bool:
     """
     figures = (order.filled_quantity, booked_quantity(order, link))
     has_fallen = view.filled_quantity < link.reported_quantity and not missing(order, link)
-    return view.filled_quantity in figures and not has_fallen
+    return not has_fallen and (view.filled_quantity in figures or is_own_share(order, view.filled_quantity))
 
 
 def _named(leg: View, parent: Order) -> View:

@@ -14,7 +14,8 @@ from orderd.core.events import FillCorrected, Filled, Restated
 from orderd.core.facts import Executed, Execution, Reported, View
 from orderd.core.order import OURS, BrokerLink, Fill, Order, OrderState, Phase
 from orderd.core.settle import ENDS, fits_chain, missing, settle, state_after_fill
-from orderd.core.values import add, multiply, nanoseconds
+from orderd.core.spreads import figures
+from orderd.core.values import add, nanoseconds
 from orderd.core.verdicts import Draft, NeedKind, Verdict
 
 Word = Reported | Executed
@@ -117,9 +118,10 @@ def _heard(order: Order, link: BrokerLink, view: View, *, is_fresh: bool) -> Bro
 
 def _parent_growth(draft: Draft, link: BrokerLink, fact: Reported) -> None:
     """A MULTILEG parent never makes a fill: its totals are the broker's net figures."""
-    order, quantity, average = draft.order, link.reported_quantity, link.reported_average
-    if quantity <= order.filled_quantity or average is None:
+    known = figures(draft.order, link, fact.legs_traded)
+    if known is None or known[0] <= draft.order.filled_quantity:
         return
+    quantity, value = known
     draft.add(
         Filled(
             at=fact.at,
@@ -130,7 +132,7 @@ def _parent_growth(draft: Draft, link: BrokerLink, fact: Reported) -> None:
             fill=None,
             to_state=state_after_fill(draft, link, quantity),
             filled_quantity=quantity,
-            filled_value=multiply(quantity, average),
+            filled_value=value,
         )
     )
 

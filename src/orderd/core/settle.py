@@ -177,7 +177,9 @@ def _filled(draft: Draft, link: BrokerLink, fact: Word) -> None:
         if order.is_short:
             _cancel_busted(draft, link, fact)
     elif order.is_open and order.is_short:
-        if isinstance(fact, Reported):
+        # Of a replaced spread the legs tell whether its elders' part is in this figure: they may not be booked yet.
+        is_told_by_legs = order.is_parent_of_legs and len(order.links) > 1
+        if isinstance(fact, Reported) and not is_told_by_legs:
             draft.find(DiscrepancyKind.FILLED_SHORT, order.terms.quantity or "any quantity", order.filled_quantity)
     elif order.is_open:
         to_state = draft.move(Move.FILL_REST) or order.state

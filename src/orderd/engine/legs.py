@@ -1,7 +1,12 @@
-"""Legs whose parent ended before the broker named them: they end with it, never before it."""
+"""Parents and their legs, where one tells about the other.
+
+Legs whose parent ended before the broker named them end with it, never before it. A spread that was replaced is read
+again when its legs have traded more than it shows: its broker's figures are one for each broker order.
+"""
 
 from orderd.core.facts import Fact, GaveUp, Refused
-from orderd.core.order import Order, OrderState
+from orderd.core.order import Order, OrderClass, OrderState
+from orderd.core.spreads import strategies
 from orderd.core.values import BrokerOrderId, OrderId
 from orderd.engine.account import ENGINE, Account
 from orderd.engine.reader import Reader
@@ -11,7 +16,7 @@ PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 
 
 class Legs:
-    """Ends one account's orphaned legs."""
+    """Ends one account's orphaned legs, and has its spreads follow what their legs trade."""
 
     def __init__(self, account: Account, reader: Reader) -> None:
         """A parent that has a broker id is read first: it may name its legs."""
@@ -19,9 +24,13 @@ class Legs:
         self._reader = reader
 
     def watch(self, order: Order) -> None:
-        """See a parent that has ended."""
+        """See a parent that has ended, and a spread or a leg of one that has traded."""
         if not order.is_open and order.leg_order_ids and self._orphans(order):
             self._account.tasks.start_once(lambda: self._end(order.order_id), "legs", order.order_id)
+        if order.intent.order_class is OrderClass.MULTILEG:
+            parent = order if order.parent_order_id is None else self._account.blotter.get(order.parent_order_id)
+            if parent is not None and self._is_behind(parent):
+                self._account.tasks.start_once(lambda: self._read_chain(parent), "spread", parent.order_id)
 
     def sweep(self) -> None:
         """See every open leg: at start, a crash may lie between a parent's end and its legs'."""
@@ -33,6 +42,19 @@ class Legs:
 
     def _orphans(self, parent: Order) -> list[Order]:
         return [leg for leg in self._account.legs(parent) if leg.is_open and not leg.links]
+
+    def _is_behind(self, parent: Order) -> bool:
+        """Whether its legs have traded more than a spread of several broker orders shows."""
+        if len(parent.links) < 2:  # noqa: PLR2004 - one broker order has one figure
+            return False
+        legs_traded = strategies(parent, self._account.legs(parent))
+        return legs_traded is not None and legs_traded > parent.filled_quantity
+
+    async def _read_chain(self, parent: Order) -> None:
+        """Read each broker order of its chain: what an elder had traded at its end may not have been told."""
+        reads = [await self._reader.read(link.broker_order_id) for link in parent.links]
+        if not all(isinstance(read, Found) for read in reads):
+            self._account.reconcile_wanted.set()
 
     async def _end(self, order_id: OrderId) -> None:
         parent = self._account.blotter.get(order_id)

@@ -6,6 +6,7 @@ only then external: imported with the report that announced it, never dropped, n
 
 import asyncio
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import structlog
@@ -26,6 +27,7 @@ from orderd.core.imports import external_order, lost_key
 from orderd.core.lifecycle import imported
 from orderd.core.matching import leg_of
 from orderd.core.order import EventSource, Order, OrderClass, OrderState
+from orderd.core.spreads import strategies
 from orderd.core.values import BrokerOrderId, ClientOrderId, ExecutionId, OrderId
 from orderd.engine.account import STREAM, Account
 from orderd.engine.lookup import look_up
@@ -216,6 +218,7 @@ class Router:
             execution=execution,
             broker_time=report.broker_time if report else None,
             may_infer=may_infer or self._has_no_executions(order_id, view),
+            legs_traded=self._legs_traded(order_id),
         )
         return self._account.intake.take(order_id, fact, raw)
 
@@ -225,6 +228,11 @@ class Router:
         if order is None or view.average_price is None:
             return False
         return not self._account.broker.capabilities(order.asset_class).has_execution_ids
+
+    def _legs_traded(self, order_id: OrderId) -> Decimal | None:
+        """Of a spread: the whole strategies that its legs have traded, as far as that is booked."""
+        order = self._account.blotter.get(order_id)
+        return None if order is None or not order.leg_order_ids else strategies(order, self._account.legs(order))
 
     async def execution(self, execution: Execution, source: EventSource) -> bool:
         """Bring in a listed execution. False when its broker order is not known: it must be read first."""
