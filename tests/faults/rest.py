@@ -207,5 +207,6 @@ class Rest:
         return {self._referee.by_broker_id.get(execution.order_id, "") for execution in corrected}
 
     def _is_marked(self, order_id: str, execution_id: str) -> bool:
-        fills = self._referee.fills(order_id)
-        return any(fill.execution_id == execution_id and fill.status not in COUNTED for fill in fills)
+        """Whether it is booked as taken back. One that was moved to another place is in the trail twice, and counts."""
+        known = [fill for fill in self._referee.fills(order_id) if fill.execution_id == execution_id]
+        return bool(known) and all(fill.status not in COUNTED for fill in known)
