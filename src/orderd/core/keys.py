@@ -63,6 +63,11 @@ def replace_key(order_id: OrderId, number: int) -> ClientOrderId:
     return _key("r", order_id, str(number))
 
 
+def trade_key(trade_id: str, role: str, number: int) -> ClientOrderId:
+    """The key of a trade's own order: hash(trade id, role, n), n journaled before the send."""
+    return _key("x", trade_id, role, str(number))
+
+
 TOLD: Final = frozenset({"symbol", "side", "quantity", "notional"})
 """What every broker tells of an order in the words it was submitted with."""
 

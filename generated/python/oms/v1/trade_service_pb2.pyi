@@ -250,6 +250,10 @@ class _DeskEventTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DeskEve
     """An exit is about to be sent."""
     DESK_EVENT_TYPE_EXIT_WAITING: _DeskEventType.ValueType  # 47
     """An exit waits: the stop's end is not proven, the market is closed, or an outcome is not known."""
+    DESK_EVENT_TYPE_ORDER_CANCELING: _DeskEventType.ValueType  # 48
+    """An order of the trade, or one that stands in its way, is about to be cancelled by the trade itself."""
+    DESK_EVENT_TYPE_EXIT_FAILED: _DeskEventType.ValueType  # 49
+    """An exit ended without closing all it was to close. What is left is protected again."""
     DESK_EVENT_TYPE_COMPLETED_TRADE_RECORDED: _DeskEventType.ValueType  # 60
     """A realised slice was recorded."""
     DESK_EVENT_TYPE_COMPLETED_TRADE_RESTATED: _DeskEventType.ValueType  # 61
@@ -322,6 +326,10 @@ DESK_EVENT_TYPE_EXIT_SENDING: DeskEventType.ValueType  # 46
 """An exit is about to be sent."""
 DESK_EVENT_TYPE_EXIT_WAITING: DeskEventType.ValueType  # 47
 """An exit waits: the stop's end is not proven, the market is closed, or an outcome is not known."""
+DESK_EVENT_TYPE_ORDER_CANCELING: DeskEventType.ValueType  # 48
+"""An order of the trade, or one that stands in its way, is about to be cancelled by the trade itself."""
+DESK_EVENT_TYPE_EXIT_FAILED: DeskEventType.ValueType  # 49
+"""An exit ended without closing all it was to close. What is left is protected again."""
 DESK_EVENT_TYPE_COMPLETED_TRADE_RECORDED: DeskEventType.ValueType  # 60
 """A realised slice was recorded."""
 DESK_EVENT_TYPE_COMPLETED_TRADE_RESTATED: DeskEventType.ValueType  # 61
@@ -459,6 +467,7 @@ class Trade(_message.Message):
     ON_ENTRY_END_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     ACCEPT_UNPROTECTED_FIELD_NUMBER: _builtins.int
+    CLOSED_OUTSIDE_QUANTITY_FIELD_NUMBER: _builtins.int
     CREATED_TIME_FIELD_NUMBER: _builtins.int
     OPENED_TIME_FIELD_NUMBER: _builtins.int
     CLOSED_TIME_FIELD_NUMBER: _builtins.int
@@ -507,6 +516,8 @@ class Trade(_message.Message):
     """A partly filled entry that ended."""
     accept_unprotected: _builtins.bool
     """Whether it may be held without a stop."""
+    closed_outside_quantity: _builtins.str
+    """Quantity that the broker does not hold any more although no order of the trade has closed it."""
     version: _builtins.int
     """1, 2, 3 … without gaps."""
     sequence: _builtins.int
@@ -591,6 +602,7 @@ class Trade(_message.Message):
         on_entry_end: Global___OnEntryEnd.ValueType = ...,
         tags: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         accept_unprotected: _builtins.bool = ...,
+        closed_outside_quantity: _builtins.str = ...,
         created_time: _timestamp_pb2.Timestamp | None = ...,
         opened_time: _timestamp_pb2.Timestamp | None = ...,
         closed_time: _timestamp_pb2.Timestamp | None = ...,
@@ -600,7 +612,7 @@ class Trade(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["closed_time", b"closed_time", "created_time", b"created_time", "opened_time", b"opened_time", "signal", b"signal", "sizing", b"sizing", "status_reason", b"status_reason", "unprotected_duration", b"unprotected_duration", "unprotected_since_time", b"unprotected_since_time", "updated_time", b"updated_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_unprotected", b"accept_unprotected", "account_id", b"account_id", "average_entry_price", b"average_entry_price", "average_exit_price", b"average_exit_price", "candles", b"candles", "client_trade_id", b"client_trade_id", "closed_time", b"closed_time", "created_time", b"created_time", "decision_id", b"decision_id", "entry_order_id", b"entry_order_id", "entry_quantity", b"entry_quantity", "exit_order_ids", b"exit_order_ids", "exit_reason", b"exit_reason", "multiplier", b"multiplier", "on_entry_end", b"on_entry_end", "on_partial", b"on_partial", "open_quantity", b"open_quantity", "opened_time", b"opened_time", "protected_quantity", b"protected_quantity", "protection", b"protection", "realized_pnl", b"realized_pnl", "sequence", b"sequence", "signal", b"signal", "sizing", b"sizing", "state", b"state", "status_reason", b"status_reason", "stop_order_ids", b"stop_order_ids", "stop_price", b"stop_price", "tags", b"tags", "trace_id", b"trace_id", "trade_id", b"trade_id", "unprotected_duration", b"unprotected_duration", "unprotected_since_time", b"unprotected_since_time", "updated_time", b"updated_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_unprotected", b"accept_unprotected", "account_id", b"account_id", "average_entry_price", b"average_entry_price", "average_exit_price", b"average_exit_price", "candles", b"candles", "client_trade_id", b"client_trade_id", "closed_outside_quantity", b"closed_outside_quantity", "closed_time", b"closed_time", "created_time", b"created_time", "decision_id", b"decision_id", "entry_order_id", b"entry_order_id", "entry_quantity", b"entry_quantity", "exit_order_ids", b"exit_order_ids", "exit_reason", b"exit_reason", "multiplier", b"multiplier", "on_entry_end", b"on_entry_end", "on_partial", b"on_partial", "open_quantity", b"open_quantity", "opened_time", b"opened_time", "protected_quantity", b"protected_quantity", "protection", b"protection", "realized_pnl", b"realized_pnl", "sequence", b"sequence", "signal", b"signal", "sizing", b"sizing", "state", b"state", "status_reason", b"status_reason", "stop_order_ids", b"stop_order_ids", "stop_price", b"stop_price", "tags", b"tags", "trace_id", b"trace_id", "trade_id", b"trade_id", "unprotected_duration", b"unprotected_duration", "unprotected_since_time", b"unprotected_since_time", "updated_time", b"updated_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,477 @@
+"""What is to be done for a trade now: its stop follows its fills, and its exits never sell twice.
+
+`next_step` looks at the trade, all of its orders and the world, and names one step. Whoever takes it records it, does
+it, and asks again; nothing is remembered between two questions, so a crash anywhere is healed by asking again.
+
+Rule 1: what working stops have still to execute is what is held (less what an exit is about to execute).
+Rule 2: no stop and no exit goes out while an own opposite order is not proven ended, where the broker refuses that.
+Rule 3: an outcome that is not known stops everything else: never a second stop or exit beside it.
+Rule 4: nothing is sold that the broker does not show as held: its position is read right before.
+"""
+
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from enum import StrEnum
+from itertools import takewhile
+
+import msgspec
+
+from orderd.core.order import EventSource, Order, OrderState
+from orderd.core.trade import (
+    INSISTENT,
+    WORKING,
+    Closing,
+    ExitReason,
+    Figures,
+    OnEntryEnd,
+    OnPartial,
+    Trade,
+    TradeOrders,
+    figures,
+)
+from orderd.core.values import ZERO, OrderId, Value, add, subtract
+
+RETRY_S = 1
+"""Between two tries of a stop that was refused for the moment."""
+TRIES = 3
+"""How often a stop is tried again that was refused for the moment."""
+PROOF_S = 10
+"""Without the proof of a stop's end for this long, the alarm is raised; no exit is sent, however long it takes."""
+UNFILLED_S = 5
+"""How long a stop may be triggered and not executed."""
+REARMS = 3
+"""How often in a session an ended stop is placed again that nobody asked to end."""
+LOOK_S = 5
+"""Between two looks at what only the broker's position can tell."""
+INSIST_S = (1, 2, 4, 8, 15, 30, 60)
+"""Before an exit is tried again that nobody waits for: by how often it has failed."""
+
+
+class Refused(StrEnum):
+    """Why a broker does not take a stop, sorted by its adapter."""
+
+    FOR_NOW = "FOR_NOW"
+    """Quantity not free yet, too many requests, not routed yet: again in a moment."""
+    THROUGH_MARKET = "THROUGH_MARKET"
+    """The market is beyond the stop's price."""
+    PRICE_INCREMENT = "PRICE_INCREMENT"
+    """The price is between two ticks."""
+    FOR_GOOD = "FOR_GOOD"
+
+
+class World(Value, frozen=True, kw_only=True):
+    """What a step depends on besides the trade and its orders. Quantities signed, seconds by a monotonic clock."""
+
+    ages: tuple[tuple[OrderId, Decimal], ...] = ()
+    """Seconds since each of the trade's orders has been as it is; since this process saw it, at least."""
+    held: Decimal | None = None
+    """The broker's position, read after everything that is on record happened. None: not read."""
+    closing_elsewhere: Decimal = ZERO
+    """What other closing orders of this account have still to execute in the symbol, on the exit's side."""
+    opposite_elsewhere: tuple[OrderId, ...] = ()
+    """Own live orders of other trades on the entry's side of the symbol."""
+    refuses_opposite: bool = True
+    can_replace_quantity: bool = True
+    takes_exits: bool = True
+    """The session is open, or the broker takes an exit outside it."""
+    is_frozen: bool = False
+    """Halted, stops and exits included."""
+    refused: tuple[tuple[OrderId, Refused], ...] = ()
+    """Why stops were refused that the broker, or the gate, did not take."""
+    through_s: Decimal | None = None
+    """For how long the market has been beyond the stop's price. None: it is not, or nobody knows."""
+    session: str = ""
+    """The day of the session, YYYY-MM-DD."""
+
+    def age_s(self, order: Order) -> Decimal:
+        """Return how long the order has been as it is."""
+        return dict(self.ages).get(order.order_id, ZERO)
+
+
+class Wait(Value, frozen=True, kw_only=True, tag=True):
+    """Nothing, until an order of the trade changes or the time is up. None: no time."""
+
+    seconds: Decimal | None = None
+    alarm: str = ""
+    """What an operator must hear of."""
+
+
+class ReadPosition(Value, frozen=True, kw_only=True, tag=True):
+    """Ask the broker what is held, and come back."""
+
+
+class ReadOrder(Value, frozen=True, kw_only=True, tag=True):
+    """Ask the broker for an order by its id, and come back in a second."""
+
+    order_id: OrderId
+    is_late: bool = False
+    """Its proof is overdue: raise the alarm, once."""
+
+
+class CancelChild(Value, frozen=True, kw_only=True, tag=True):
+    """Ask for the cancel of an order of the trade, or of one that stands in its way."""
+
+    order_id: OrderId
+
+
+class SendStop(Value, frozen=True, kw_only=True, tag=True):
+    """Place a stop."""
+
+    quantity: Decimal
+    is_rearm: bool = False
+    rounds_price: bool = False
+    """The price was between two ticks: round it toward the market first."""
+
+
+class ReplaceStop(Value, frozen=True, kw_only=True, tag=True):
+    """Change a stop in place: `quantity` is the total of its order, what has executed included."""
+
+    order_id: OrderId
+    quantity: Decimal
+    price: Decimal
+
+
+class SendExit(Value, frozen=True, kw_only=True, tag=True):
+    """Close a quantity now."""
+
+    quantity: Decimal
+
+
+class BeginClosing(Value, frozen=True, kw_only=True, tag=True):
+    """Close what is held, by the trade's own rules."""
+
+    reason: ExitReason
+    text: str
+
+
+class EndClosing(Value, frozen=True, kw_only=True, tag=True):
+    """The closing is done, or given up: what is left is protected again."""
+
+    failed: str = ""
+
+
+class Disarm(Value, frozen=True, kw_only=True, tag=True):
+    """Somebody has cancelled the stop, or it has ended too often."""
+
+    stop_id: OrderId
+    text: str
+
+
+class Judged(Value, frozen=True, kw_only=True, tag=True):
+    """The end of the entry has been looked at, and what is held is kept."""
+
+
+class CloseExternally(Value, frozen=True, kw_only=True, tag=True):
+    """The broker holds nothing of it any more, and no order of ours has closed it."""
+
+    held: Decimal
+
+
+Step = (
+    Wait
+    | ReadPosition
+    | ReadOrder
+    | CancelChild
+    | SendStop
+    | ReplaceStop
+    | SendExit
+    | BeginClosing
+    | EndClosing
+    | Disarm
+    | Judged
+    | CloseExternally
+)
+WAIT = Wait()
+ENDED_BY_ITSELF = frozenset({OrderState.CANCELED, OrderState.EXPIRED})
+"""Ends of a stop that, unless we asked for them, are the venue's or a person's."""
+
+
+# Every generator below is asked for its first step only: what follows a `yield` is what holds when nothing was yielded.
+
+
+def next_step(trade: Trade, orders: TradeOrders, world: World) -> Step:
+    """Name the one thing to do now."""
+    sums = figures(trade, orders)
+    if sums.open <= 0:
+        rest = Wait(alarm=f"{-sums.open} more was closed than opened") if sums.open < 0 else WAIT
+        return next(_nothing_held(trade, orders, sums), rest)
+    if trade.closing is None:
+        step = next(_hold(trade, orders, sums, world), WAIT)
+    else:
+        step = next(_close(trade, trade.closing, orders, sums, world), WAIT)
+    if world.is_frozen and not isinstance(step, Wait | CancelChild | EndClosing | Judged | ReadOrder):
+        return Wait(seconds=Decimal(LOOK_S), alarm="the account is frozen: neither stops nor exits are sent")
+    return step
+
+
+# ------------------------------------------------------------------------------------------------------- nothing held
+
+
+def _nothing_held(trade: Trade, orders: TradeOrders, sums: Figures) -> Iterator[Step]:
+    """Whatever could still execute has nothing to close, and nothing to add to."""
+    yield from _cancels(order for order in orders.closers if order.is_open)
+    entry = orders.entry
+    if entry is not None and entry.is_open and (sums.entered or trade.closing is not None):
+        yield from _cancels([entry])
+    if trade.closing is not None and not any(order.is_open for order in orders.all):
+        yield EndClosing()
+
+
+def _cancels(orders: Iterable[Order]) -> Iterator[Step]:
+    yield from (CancelChild(order_id=order.order_id) for order in orders if not order.pending_cancel)
+
+
+# ------------------------------------------------------------------------------------------------------------ closing
+
+
+def _close(trade: Trade, closing: Closing, orders: TradeOrders, sums: Figures, world: World) -> Iterator[Step]:
+    """Bring the open quantity down to the target: make room, prove it, look at the position, send the exit."""
+    if sums.open <= closing.target:
+        yield EndClosing()
+    yield from _unknown(orders)
+    if sums.exit_leaves:
+        yield WAIT
+    yield from _after_exits(closing, orders, world)
+    if not world.takes_exits:
+        # It stays protected until an exit can go out.
+        kept = next(_hold(trade, orders, sums, world), WAIT)
+        if not isinstance(kept, BeginClosing | Wait):
+            yield kept
+        yield Wait(seconds=Decimal(LOOK_S), alarm="the session is closed: the exit is due at the open")
+    yield from _entry_ended(orders, world)
+    yield from _room(closing, orders, sums, world)
+    if world.held is None:
+        yield ReadPosition()
+    yield _exit(closing, orders, sums, world)
+
+
+def _unknown(orders: TradeOrders) -> Iterator[Step]:
+    """Rule 3."""
+    for order in orders.closers:
+        if order.state is OrderState.UNKNOWN:
+            yield Wait(alarm=f"the outcome of {order.order_id} is not known: nothing else is sent for this trade")
+
+
+def _after_exits(closing: Closing, orders: TradeOrders, world: World) -> Iterator[Step]:
+    """Exits of this closing have ended and more than the target is held: give up, or try again after a while."""
+    exits = orders.exits[closing.first_exit - 1 :]
+    if not exits:
+        return
+    last = exits[-1]
+    text = f"the exit ended {last.state}: {'' if last.reason is None else last.reason.message}"
+    if closing.reason not in INSISTENT:
+        yield EndClosing(failed=text)
+    left = subtract(Decimal(INSIST_S[min(len(exits), len(INSIST_S)) - 1]), world.age_s(last))
+    if left > 0:
+        yield Wait(seconds=left, alarm=text)
+
+
+def _entry_ended(orders: TradeOrders, world: World) -> Iterator[Step]:
+    """What is being closed must not grow, and (rule 2) must not be in its own way."""
+    entry = orders.entry
+    if entry is None or not entry.is_open:
+        return
+    yield from _cancels([entry])
+    if world.refuses_opposite:
+        yield ReadOrder(order_id=entry.order_id)
+
+
+def _room(closing: Closing, orders: TradeOrders, sums: Figures, world: World) -> Iterator[Step]:
+    """Stops hold the quantity that the exit needs: they end, or shrink to what is to stay, with proof."""
+    live = [stop for stop in orders.stops if stop.is_open]
+    changing = [stop for stop in live if _is_changing(stop)]
+    if changing:
+        is_late = max(world.age_s(stop) for stop in changing) >= PROOF_S
+        yield ReadOrder(order_id=changing[0].order_id, is_late=is_late and not closing.is_late)
+    excess = subtract(sums.stop_leaves, closing.target)
+    if excess > 0:
+        newest = live[-1]
+        left = subtract(newest.leaves_quantity or ZERO, excess)
+        yield _resized(newest, left, newest.terms.stop_price or ZERO, world) or CancelChild(order_id=newest.order_id)
+    yield from _others_gone(world)
+
+
+def _others_gone(world: World) -> Iterator[Step]:
+    """Rule 2, for entries of other trades: protection and exits come before what is only wished for."""
+    if world.refuses_opposite:
+        yield from (CancelChild(order_id=order_id) for order_id in world.opposite_elsewhere)
+
+
+def _exit(closing: Closing, orders: TradeOrders, sums: Figures, world: World) -> Step:
+    """Send no more than the trade holds, and no more than the broker shows that nobody else is about to close."""
+    held = _in_direction(orders, world)
+    if held <= 0:
+        return CloseExternally(held=world.held or ZERO)
+    free = subtract(held, world.closing_elsewhere)
+    quantity = min(subtract(sums.open, closing.target), free)
+    if quantity <= 0:
+        return Wait(seconds=Decimal(LOOK_S), alarm=f"all {held} that the broker holds are being closed by other orders")
+    return SendExit(quantity=quantity)
+
+
+def _in_direction(orders: TradeOrders, world: World) -> Decimal:
+    """What the broker holds in the direction of the trade; zero or less when it holds nothing, or the opposite."""
+    held = world.held or ZERO
+    is_long = orders.entry is not None and orders.entry.intent.side == "BUY"
+    return held if is_long else -held
+
+
+# ------------------------------------------------------------------------------------------------------------ holding
+
+
+def _hold(trade: Trade, orders: TradeOrders, sums: Figures, world: World) -> Iterator[Step]:
+    """Keep the stop at what is held."""
+    yield from _unknown(orders)
+    yield from _entry_judged(trade, orders)
+    yield from _ended_stops(trade, orders, world)
+    if trade.is_disarmed:
+        yield WAIT
+    yield from _triggered(orders, world)
+    target = subtract(sums.open, sums.exit_leaves)
+    live = [stop for stop in orders.stops if stop.is_open]
+    if any(_is_changing(stop) or stop.state not in WORKING for stop in live):
+        yield WAIT  # one change at a time; what is wanted by then is asked for then
+    if sums.stop_leaves == target:
+        yield from _moved(trade, live, world)
+        yield WAIT
+    yield from _way_clear(trade, orders, world)
+    if world.held is None:
+        yield ReadPosition()
+    yield from _covered(trade, orders, min(target, _armable(orders, world)), world)
+    yield Wait(seconds=Decimal(LOOK_S), alarm="the broker holds less than the fills of this trade say")
+
+
+def _is_changing(stop: Order) -> bool:
+    return stop.pending_cancel or stop.pending_replace is not None
+
+
+def _entry_judged(trade: Trade, orders: TradeOrders) -> Iterator[Step]:
+    """The entry has ended partly filled: by our own cancel of its rest what is held stays, else the policy says.
+
+    One that had filled before a bust made it short has not ended so.
+    """
+    entry = orders.entry
+    if trade.is_entry_end_judged or entry is None or entry.is_open or not entry.is_short or entry.is_busted:
+        return
+    if entry.order_id in trade.canceled_by_us or trade.on_entry_end is OnEntryEnd.KEEP:
+        yield Judged()
+    else:
+        yield BeginClosing(reason=ExitReason.ENTRY_ENDED, text=f"the entry ended {entry.state} partly filled")
+
+
+def _ended_stops(trade: Trade, orders: TradeOrders, world: World) -> Iterator[Step]:
+    """The newest stop has ended without executing: again, another way, or not at all."""
+    stop = orders.stops[-1] if orders.stops else None
+    if stop is None or stop.is_open or stop.order_id in trade.canceled_by_us or trade.is_disarmed:
+        return
+    if stop.state in {OrderState.REJECTED, OrderState.DENIED, OrderState.SUBMIT_FAILED}:
+        yield from _refused(orders, stop, world)
+    elif stop.state in ENDED_BY_ITSELF and stop.order_id not in trade.handled_stops:
+        yield from _gone(trade, stop, world)
+
+
+def _refused(orders: TradeOrders, stop: Order, world: World) -> Iterator[Step]:
+    sorts = dict(world.refused)
+    why = sorts.get(stop.order_id, Refused.FOR_GOOD)
+    text = "" if stop.reason is None else stop.reason.message
+    row = list(takewhile(lambda one: sorts.get(one.order_id) is why, reversed(orders.stops)))
+    if why is Refused.FOR_NOW and len(row) <= TRIES:
+        left = subtract(Decimal(RETRY_S), world.age_s(stop))
+        if left > 0:
+            yield Wait(seconds=left)
+    elif why is Refused.PRICE_INCREMENT and len(row) == 1:
+        return
+    else:
+        yield BeginClosing(reason=ExitReason.STOP_FALLBACK, text=f"the stop was refused: {text}")
+
+
+def _gone(trade: Trade, stop: Order, world: World) -> Iterator[Step]:
+    """A stop that somebody cancelled here is not placed again unasked; one that ended by itself is, a few times."""
+    if stop.cancel_asked_by in {EventSource.CLIENT, EventSource.OPERATOR}:
+        yield Disarm(stop_id=stop.order_id, text="the stop was cancelled")
+    elif (trade.rearms if trade.rearm_day == world.session else 0) >= REARMS:
+        yield Disarm(
+            stop_id=stop.order_id, text=f"the stop ended {stop.state} for the {REARMS + 1}th time in a session"
+        )
+
+
+def _triggered(orders: TradeOrders, world: World) -> Iterator[Step]:
+    """The market has been beyond the stop for a while, and it does not execute."""
+    working = [stop for stop in orders.stops if stop.state in WORKING]
+    if working and world.through_s is not None:
+        if world.through_s >= UNFILLED_S:
+            text = f"the stop was triggered and did not execute in {UNFILLED_S} s"
+            yield BeginClosing(reason=ExitReason.STOP_FALLBACK, text=text)
+        yield Wait(seconds=subtract(Decimal(UNFILLED_S), world.through_s))
+
+
+def _way_clear(trade: Trade, orders: TradeOrders, world: World) -> Iterator[Step]:
+    """Rule 2, before a stop: the rest of the entry first, then entries of other trades."""
+    entry = orders.entry
+    if not world.refuses_opposite:
+        return
+    if entry is not None and entry.is_open:
+        if trade.on_partial is OnPartial.WAIT:
+            yield Wait(alarm="unprotected until the rest of the entry has ended")
+        yield from _cancels([entry])
+        yield ReadOrder(order_id=entry.order_id)
+    yield from _others_gone(world)
+
+
+def _armable(orders: TradeOrders, world: World) -> Decimal:
+    """What a stop can cover: what the broker shows, less what others are about to close."""
+    return max(subtract(_in_direction(orders, world), world.closing_elsewhere), ZERO)
+
+
+def _covered(trade: Trade, orders: TradeOrders, wanted: Decimal, world: World) -> Iterator[Step]:
+    """Bring what the stops cover to what is wanted: resized where the broker can, else one more or one less."""
+    live = [stop for stop in orders.stops if stop.is_open]
+    missing = subtract(wanted, _covers(live))
+    if not missing:
+        return
+    if not live:
+        yield _new_stop(trade, orders, wanted, world)
+    newest = live[-1]
+    resized = _resized(newest, add(newest.leaves_quantity or ZERO, missing), trade.stop_price, world)
+    if resized is not None:
+        yield resized
+    elif missing > 0:
+        yield SendStop(quantity=missing)
+    else:
+        yield CancelChild(order_id=newest.order_id)
+
+
+def _covers(stops: list[Order]) -> Decimal:
+    covered = ZERO
+    for stop in stops:
+        covered = add(covered, stop.leaves_quantity or ZERO)
+    return covered
+
+
+def _new_stop(trade: Trade, orders: TradeOrders, quantity: Decimal, world: World) -> SendStop:
+    last = orders.stops[-1] if orders.stops else None
+    if last is None or last.order_id in trade.canceled_by_us or last.order_id in trade.handled_stops:
+        return SendStop(quantity=quantity)
+    is_between = dict(world.refused).get(last.order_id) is Refused.PRICE_INCREMENT
+    return SendStop(quantity=quantity, is_rearm=last.state in ENDED_BY_ITSELF, rounds_price=is_between)
+
+
+def _moved(trade: Trade, live: list[Order], world: World) -> Iterator[Step]:
+    """The stop is to stand at another price: in place, and where the broker refuses that, by a new one."""
+    for stop in live:
+        if stop.terms.stop_price != trade.stop_price:
+            moved = _resized(stop, stop.leaves_quantity or ZERO, trade.stop_price, world)
+            yield moved or CancelChild(order_id=stop.order_id)
+
+
+def _resized(stop: Order, leaves: Decimal, price: Decimal, world: World) -> ReplaceStop | None:
+    """Return the change that leaves so much to execute at that price. None when this stop cannot be changed so."""
+    total = add(stop.filled_quantity, leaves)
+    terms = stop.terms
+    is_other_size = total != terms.quantity
+    if leaves <= 0 or (is_other_size and not world.can_replace_quantity) or stop.state not in WORKING:
+        return None
+    wanted = msgspec.structs.replace(terms, quantity=total, stop_price=price)
+    if wanted == terms or any(asked.terms == wanted for asked in stop.replace_requests):
+        return None  # it was asked for, and did not come about
+    return ReplaceStop(order_id=stop.order_id, quantity=total, price=price)
