@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import msgspec
 
-from orderd.core import protection as p
+from orderd.core import trade_steps as p
 from orderd.core.order import (
     EventSource,
     Order,
@@ -22,7 +22,8 @@ from orderd.core.order import (
     Side,
     Terms,
 )
-from orderd.core.trade import ExitReason, OnEntryEnd, OnPartial, Signal, Trade, TradeOrders, figures
+from orderd.core.protection import next_step
+from orderd.core.trade import WORKING, Closing, ExitReason, OnEntryEnd, OnPartial, Signal, Trade, TradeOrders, figures
 from orderd.core.trade_life import TradeEvent, TradeStep, follow
 from orderd.core.trade_moves import close_asked, noted
 from orderd.core.values import ZERO, AccountId, ClientOrderId, OrderId, Reason
@@ -135,7 +136,7 @@ class Market:
         held: Decimal | None = None
         for _ in range(QUIET_STEPS):
             self._follow()
-            step = p.next_step(self.trade, self.all, self.world(held))
+            step = next_step(self.trade, self.all, self.world(held))
             self.taken.append(step)
             self._check(step)
             if isinstance(step, p.ReadPosition):
@@ -309,7 +310,7 @@ def _is_asked(one: Order) -> bool:
     if not one.is_open:
         return False
     is_exit = one.intent.role is OrderRole.EXIT
-    return is_exit or one.pending_cancel or one.pending_replace is not None or one.state not in p.WORKING
+    return is_exit or one.pending_cancel or one.pending_replace is not None or one.state not in WORKING
 
 
 def _pending(wanted: Terms) -> PendingReplace:
@@ -318,3 +319,22 @@ def _pending(wanted: Terms) -> PendingReplace:
 
 def _asked(wanted: Terms) -> ReplaceAnswered:
     return ReplaceAnswered(request_id="r", terms=wanted)
+
+
+def bought(market: Market, quantity: int = 10) -> Market:
+    """The entry works and fills."""
+    market.works(market.entry)
+    market.fills(market.entry, dec(quantity))
+    market.run()
+    return market
+
+
+def protected(**changes: object) -> Market:
+    market = bought(Market(**changes))
+    market.works(market.stop)
+    market.run()
+    return market
+
+
+def closing_now() -> Closing:
+    return Closing(target=dec(0), reason=ExitReason.STOP_FALLBACK, asked_time=AT, first_exit=1)

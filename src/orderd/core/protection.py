@@ -11,7 +11,6 @@ Rule 4: nothing is sold that the broker does not show as held: its position is r
 
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from enum import StrEnum
 from itertools import takewhile
 
 import msgspec
@@ -29,7 +28,25 @@ from orderd.core.trade import (
     TradeOrders,
     figures,
 )
-from orderd.core.values import ZERO, OrderId, Value, add, subtract
+from orderd.core.trade_steps import (
+    WAIT,
+    BeginClosing,
+    CancelChild,
+    CloseExternally,
+    Disarm,
+    EndClosing,
+    Judged,
+    ReadOrder,
+    ReadPosition,
+    Refused,
+    ReplaceStop,
+    SendExit,
+    SendStop,
+    Step,
+    Wait,
+    World,
+)
+from orderd.core.values import ZERO, add, subtract
 
 RETRY_S = 1
 """Between two tries of a stop that was refused for the moment."""
@@ -47,141 +64,6 @@ INSIST_S = (1, 2, 4, 8, 15, 30, 60)
 """Before an exit is tried again that nobody waits for: by how often it has failed."""
 
 
-class Refused(StrEnum):
-    """Why a broker does not take a stop, sorted by its adapter."""
-
-    FOR_NOW = "FOR_NOW"
-    """Quantity not free yet, too many requests, not routed yet: again in a moment."""
-    THROUGH_MARKET = "THROUGH_MARKET"
-    """The market is beyond the stop's price."""
-    PRICE_INCREMENT = "PRICE_INCREMENT"
-    """The price is between two ticks."""
-    FOR_GOOD = "FOR_GOOD"
-
-
-class World(Value, frozen=True, kw_only=True):
-    """What a step depends on besides the trade and its orders. Quantities signed, seconds by a monotonic clock."""
-
-    ages: tuple[tuple[OrderId, Decimal], ...] = ()
-    """Seconds since each of the trade's orders has been as it is; since this process saw it, at least."""
-    held: Decimal | None = None
-    """The broker's position, read after everything that is on record happened. None: not read."""
-    closing_elsewhere: Decimal = ZERO
-    """What other closing orders of this account have still to execute in the symbol, on the exit's side."""
-    opposite_elsewhere: tuple[OrderId, ...] = ()
-    """Own live orders of other trades on the entry's side of the symbol."""
-    refuses_opposite: bool = True
-    can_replace_quantity: bool = True
-    takes_exits: bool = True
-    """The session is open, or the broker takes an exit outside it."""
-    is_frozen: bool = False
-    """Halted, stops and exits included."""
-    refused: tuple[tuple[OrderId, Refused], ...] = ()
-    """Why stops were refused that the broker, or the gate, did not take."""
-    through_s: Decimal | None = None
-    """For how long the market has been beyond the stop's price. None: it is not, or nobody knows."""
-    session: str = ""
-    """The day of the session, YYYY-MM-DD."""
-
-    def age_s(self, order: Order) -> Decimal:
-        """Return how long the order has been as it is."""
-        return dict(self.ages).get(order.order_id, ZERO)
-
-
-class Wait(Value, frozen=True, kw_only=True, tag=True):
-    """Nothing, until an order of the trade changes or the time is up. None: no time."""
-
-    seconds: Decimal | None = None
-    alarm: str = ""
-    """What an operator must hear of."""
-
-
-class ReadPosition(Value, frozen=True, kw_only=True, tag=True):
-    """Ask the broker what is held, and come back."""
-
-
-class ReadOrder(Value, frozen=True, kw_only=True, tag=True):
-    """Ask the broker for an order by its id, and come back in a second."""
-
-    order_id: OrderId
-    is_late: bool = False
-    """Its proof is overdue: raise the alarm, once."""
-
-
-class CancelChild(Value, frozen=True, kw_only=True, tag=True):
-    """Ask for the cancel of an order of the trade, or of one that stands in its way."""
-
-    order_id: OrderId
-
-
-class SendStop(Value, frozen=True, kw_only=True, tag=True):
-    """Place a stop."""
-
-    quantity: Decimal
-    is_rearm: bool = False
-    rounds_price: bool = False
-    """The price was between two ticks: round it toward the market first."""
-
-
-class ReplaceStop(Value, frozen=True, kw_only=True, tag=True):
-    """Change a stop in place: `quantity` is the total of its order, what has executed included."""
-
-    order_id: OrderId
-    quantity: Decimal
-    price: Decimal
-
-
-class SendExit(Value, frozen=True, kw_only=True, tag=True):
-    """Close a quantity now."""
-
-    quantity: Decimal
-
-
-class BeginClosing(Value, frozen=True, kw_only=True, tag=True):
-    """Close what is held, by the trade's own rules."""
-
-    reason: ExitReason
-    text: str
-
-
-class EndClosing(Value, frozen=True, kw_only=True, tag=True):
-    """The closing is done, or given up: what is left is protected again."""
-
-    failed: str = ""
-
-
-class Disarm(Value, frozen=True, kw_only=True, tag=True):
-    """Somebody has cancelled the stop, or it has ended too often."""
-
-    stop_id: OrderId
-    text: str
-
-
-class Judged(Value, frozen=True, kw_only=True, tag=True):
-    """The end of the entry has been looked at, and what is held is kept."""
-
-
-class CloseExternally(Value, frozen=True, kw_only=True, tag=True):
-    """The broker holds nothing of it any more, and no order of ours has closed it."""
-
-    held: Decimal
-
-
-Step = (
-    Wait
-    | ReadPosition
-    | ReadOrder
-    | CancelChild
-    | SendStop
-    | ReplaceStop
-    | SendExit
-    | BeginClosing
-    | EndClosing
-    | Disarm
-    | Judged
-    | CloseExternally
-)
-WAIT = Wait()
 ENDED_BY_ITSELF = frozenset({OrderState.CANCELED, OrderState.EXPIRED})
 """Ends of a stop that, unless we asked for them, are the venue's or a person's."""
 
@@ -226,9 +108,10 @@ def _cancels(orders: Iterable[Order]) -> Iterator[Step]:
 
 def _close(trade: Trade, closing: Closing, orders: TradeOrders, sums: Figures, world: World) -> Iterator[Step]:
     """Bring the open quantity down to the target: make room, prove it, look at the position, send the exit."""
+    yield from _unknown(orders)
+    yield from _oversized(orders, sums, subtract(sums.open, closing.target))
     if sums.open <= closing.target:
         yield EndClosing()
-    yield from _unknown(orders)
     if sums.exit_leaves:
         yield WAIT
     yield from _after_exits(closing, orders, world)
@@ -243,6 +126,13 @@ def _close(trade: Trade, closing: Closing, orders: TradeOrders, sums: Figures, w
     if world.held is None:
         yield ReadPosition()
     yield _exit(closing, orders, sums, world)
+
+
+def _oversized(orders: TradeOrders, sums: Figures, wanted: Decimal) -> Iterator[Step]:
+    """A bust has made live exits larger than what they are to close."""
+    if sums.exit_leaves > max(wanted, ZERO):
+        yield from _cancels(order for order in orders.exits if order.is_open)
+        yield WAIT
 
 
 def _unknown(orders: TradeOrders) -> Iterator[Step]:
@@ -302,10 +192,13 @@ def _exit(closing: Closing, orders: TradeOrders, sums: Figures, world: World) ->
     held = _in_direction(orders, world)
     if held <= 0:
         return CloseExternally(held=world.held or ZERO)
-    free = subtract(held, world.closing_elsewhere)
+    free = subtract(subtract(held, world.closing_elsewhere), sums.stop_leaves)
     quantity = min(subtract(sums.open, closing.target), free)
     if quantity <= 0:
-        return Wait(seconds=Decimal(LOOK_S), alarm=f"all {held} that the broker holds are being closed by other orders")
+        return Wait(
+            seconds=Decimal(LOOK_S),
+            alarm=f"all {held} that the broker holds are being closed by other orders, or stopped",
+        )
     return SendExit(quantity=quantity)
 
 
@@ -322,6 +215,7 @@ def _in_direction(orders: TradeOrders, world: World) -> Decimal:
 def _hold(trade: Trade, orders: TradeOrders, sums: Figures, world: World) -> Iterator[Step]:
     """Keep the stop at what is held."""
     yield from _unknown(orders)
+    yield from _oversized(orders, sums, sums.open)
     yield from _entry_judged(trade, orders)
     yield from _ended_stops(trade, orders, world)
     if trade.is_disarmed:

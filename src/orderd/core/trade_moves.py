@@ -11,7 +11,9 @@ import msgspec
 
 from orderd.core import keys
 from orderd.core.order import OrderRole
-from orderd.core.protection import (
+from orderd.core.trade import Asked, Child, Closing, ExitReason, Trade
+from orderd.core.trade_life import TradeEvent, TradeStep, step
+from orderd.core.trade_steps import (
     BeginClosing,
     CancelChild,
     CloseExternally,
@@ -23,8 +25,6 @@ from orderd.core.protection import (
     SendStop,
     Step,
 )
-from orderd.core.trade import Asked, Child, Closing, ExitReason, Trade
-from orderd.core.trade_life import TradeEvent, TradeStep, step
 from orderd.core.values import ROUNDED, ZERO, OrderId, Reason, add, subtract
 
 
