@@ -1,17 +1,22 @@
-"""Time, ids and randomness: the real ones, and the ones a simulation runs on.
+"""Time, ids, randomness and the exchange's calendar: the real ones, and the ones a simulation runs on.
 
 Everything else is passed these, so a seed and a virtual clock replay a run to the last byte.
 """
 
 import asyncio
+import importlib
 import random
 import selectors
 import time
+from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import uuid_utils
+
+from orderd.ports import Session
 
 if TYPE_CHECKING:
     from _typeshed import FileDescriptorLike
@@ -153,3 +158,91 @@ def run_virtual(main: Callable[[], Awaitable[T]]) -> T:
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(body())
+
+
+EXCHANGE = "NYSE"
+YEARS_BACK, YEARS_AHEAD = 1, 2
+
+
+@cache
+def sessions_of(first_year: int, last_year: int) -> tuple[Session, ...]:
+    """The exchange's regular sessions of whole years, oldest first.
+
+    Importing the library (it brings pandas) takes a second and 70 MB, so it is done by whoever needs a calendar.
+    """
+    library: Any = importlib.import_module("pandas_market_calendars")
+    schedule = library.get_calendar(EXCHANGE).schedule(f"{first_year}-01-01", f"{last_year}-12-31", tz="UTC")
+    opens, closes = schedule["market_open"], schedule["market_close"]
+    return tuple(
+        Session(
+            opened=opened.to_pydatetime().astimezone(UTC),
+            closed=closed.to_pydatetime().astimezone(UTC),
+        )
+        for opened, closed in zip(opens, closes, strict=True)
+    )
+
+
+class ExchangeCalendar:
+    """New York's regular sessions, with holidays and early closes, from pandas-market-calendars."""
+
+    def __init__(self, now: Callable[[], datetime], *, is_threaded: bool = True) -> None:
+        """Nothing is loaded yet. `is_threaded` is off where no thread may exist: in simulations."""
+        self._now = now
+        self._is_threaded = is_threaded
+        self._years = (0, -1)
+        self._sessions: tuple[Session, ...] = ()
+        self._opens: list[datetime] = []
+        self._closes: list[datetime] = []
+
+    async def ready(self) -> None:
+        """Load the years around now, once."""
+        if self._sessions:
+            return
+        years = self._years_around(self._now())
+        if self._is_threaded:
+            self._keep(years, await asyncio.to_thread(sessions_of, *years))
+        else:
+            self._keep(years, sessions_of(*years))
+
+    def session(self, moment: datetime) -> Session | None:
+        """The regular session this moment is in, None between two."""
+        index = self._index_of_day(moment)
+        found = self._sessions[index]
+        return found if moment < found.closed else None
+
+    def is_regular(self, moment: datetime) -> bool:
+        """Whether the exchange is in its regular session."""
+        return self.session(moment) is not None
+
+    def day_of(self, moment: datetime) -> datetime:
+        """The last regular open at or before: it names the day [regular open, next regular open)."""
+        index = self._index_of_day(moment)
+        return self._opens[index]
+
+    def next_open(self, after: datetime) -> datetime:
+        """The first regular open later than this."""
+        index = self._index_of_day(after)
+        return self._opens[index + 1]
+
+    def next_close(self, after: datetime) -> datetime:
+        """The first regular close later than this."""
+        self._cover(after)
+        return self._closes[bisect_right(self._closes, after)]
+
+    def _index_of_day(self, moment: datetime) -> int:
+        self._cover(moment)
+        return bisect_right(self._opens, moment) - 1
+
+    def _cover(self, moment: datetime) -> None:
+        """A moment at the edge of what was loaded, as a clock that was set far away has it: load more, here and now."""
+        if not self._years[0] < moment.year < self._years[1]:
+            years = self._years_around(moment)
+            self._keep(years, sessions_of(*years))
+
+    def _years_around(self, moment: datetime) -> tuple[int, int]:
+        return moment.year - YEARS_BACK, moment.year + YEARS_AHEAD
+
+    def _keep(self, years: tuple[int, int], sessions: tuple[Session, ...]) -> None:
+        self._years, self._sessions = years, sessions
+        self._opens = [session.opened for session in sessions]
+        self._closes = [session.closed for session in sessions]

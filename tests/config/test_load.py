@@ -306,6 +306,15 @@ BAD_VALUES = {
     "accounts.a.risk.max_open_orders": [0, "1.5", True],
     "accounts.a.risk.price_collar_percent": [0.5, "-5"],
     "accounts.a.risk.allowed_symbols": [["aapl"], 5, [""], ["A B"]],
+    "accounts.a.risk.max_open_positions": [0, "1.5", True],
+    "accounts.a.risk.check_buying_power": [1, "yes", "", 0],
+    "accounts.a.risk.max_orders_per_minute": [0, 1_000_001, "fast", True],
+    "accounts.a.risk.duplicate_window_s": [0.5, "0", "86400.1", "NaN"],
+    "accounts.a.risk.max_daily_loss_percent": [2.5, "0", "100.01", "-1", "nan"],
+    "accounts.a.risk.max_losses_in_a_row": [0, "2.5", True],
+    "accounts.a.risk.risk_percent": [0.5, "0", "100.1", "1 %"],
+    "accounts.a.risk.risk_cap": [0.5, "0", "-1", "Infinity"],
+    "accounts.a.risk.max_position_percent": [9.5, "0", "1000.1"],
 }  # fmt: skip
 REFUSED = [(key, value) for key, values in BAD_VALUES.items() for value in values]
 

@@ -45,6 +45,16 @@ def number(value: object) -> object:
     return value
 
 
+def flag(value: object) -> object:
+    """True or false; in a variable as a word."""
+    if isinstance(value, bool):
+        return value
+    word = lower(value)
+    if word not in {"true", "false"}:
+        raise ValueError("neither true nor false")
+    return word == "true"
+
+
 def lower(value: object) -> object:
     """Words are understood in any case."""
     return value.strip().lower() if isinstance(value, str) else value
@@ -152,5 +162,7 @@ def shown(value: object) -> str:
             return str(value.value).lower()
         case frozenset():
             return ",".join(sorted(cast("frozenset[str]", value)))
+        case bool():
+            return str(value).lower()
         case _:
             return f"{value:f}" if isinstance(value, Decimal) else str(value)

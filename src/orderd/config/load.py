@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from orderd.config import checks, sources
+from orderd.config import checks, contradictions, sources
 from orderd.config.problems import Problem, SettingsError
 from orderd.config.settings import AccountSettings, Allowed, Settings
 from orderd.config.sources import KeyPath, Layer, LayerSource
@@ -151,6 +151,7 @@ def _across_fields(tree: Mapping[str, Any], origins: Mapping[str, str]) -> Itera
     for account_id, value in accounts.items():
         alike[sources.folded(account_id)].append(account_id)
         account = checks.table(value)
+        yield from contradictions.between(account_id, account or {}, tree, origins)
         if account is not None and checks.lower(account.get("broker")) == "alpaca":
             yield from _alpaca(f"accounts.{account_id}", account, origins)
     for twins in alike.values():

@@ -47,6 +47,7 @@ class LogLevel(StrEnum):
 
 
 AnyDecimal = Annotated[Decimal, BeforeValidator(checks.decimal), Field(gt=0)]
+Percent = Annotated[Decimal, BeforeValidator(checks.decimal), Field(gt=0, le=100)]
 Count = Annotated[int, BeforeValidator(checks.number)]
 Seconds = Annotated[float, BeforeValidator(checks.number), Field(allow_inf_nan=False)]
 Address = Annotated[str, AfterValidator(checks.address)]
@@ -74,6 +75,37 @@ class RiskSettings(BaseModel):
         Allowed('a list of canonical symbols, such as ["AAPL", "BTC/USD"]'),
     ] = None
     """The only symbols that may be traded."""
+    max_open_positions: Annotated[Annotated[Count, Field(ge=1)] | None, Allowed("a whole number, 1 or more")] = None
+    """Most symbols of one account in which quantity is held or an entry is live."""
+    check_buying_power: Annotated[Annotated[bool, BeforeValidator(checks.flag)] | None, Allowed("true or false")] = None
+    """Whether an order may cost no more than what is left of the broker's buying power, read 5 s ago at most."""
+    max_orders_per_minute: Annotated[
+        Annotated[Count, Field(ge=1, le=1_000_000)] | None, Allowed("a whole number, 1 to 1000000")
+    ] = None
+    """Most orders that open something within 60 seconds; one more is to come later (`RATE_LIMITED`)."""
+    duplicate_window_s: Annotated[
+        Annotated[Decimal, BeforeValidator(checks.decimal), Field(gt=0, le=86_400)] | None,
+        Allowed('a positive decimal in quotes, such as "2", up to 86400 seconds'),
+    ] = None
+    """Seconds in which a second order for the same is denied (`DUPLICATE_ORDER`), whatever its key. Unset: off."""
+    max_daily_loss_percent: Annotated[Percent | None, Allowed('a positive decimal in quotes, up to "100"')] = None
+    """Realised loss of a day, in percent of the equity at the last close, at which entries pause until the next one.
+
+    A day begins with the exchange's regular session.
+    """
+    max_losses_in_a_row: Annotated[Annotated[Count, Field(ge=1)] | None, Allowed("a whole number, 1 or more")] = None
+    """Losing trades in a row, in whatever symbols, after which entries pause until the next day."""
+    risk_percent: Annotated[Percent | None, Allowed('a positive decimal in quotes, up to "100"; "1" means 1 %')] = None
+    """Share of the equity that a sized trade may lose at its stop, in percent. Unset: 1."""
+    risk_cap: Annotated[
+        AnyDecimal | None, Allowed('a positive decimal in quotes, such as "500", in the account\'s currency')
+    ] = None
+    """Most money that a sized trade may lose at its stop, in the account's currency."""
+    max_position_percent: Annotated[
+        Annotated[Decimal, BeforeValidator(checks.decimal), Field(gt=0, le=1000)] | None,
+        Allowed('a positive decimal in quotes, up to "1000"'),
+    ] = None
+    """Largest value of a sized position, in percent of the equity."""
 
 
 class RetentionSettings(BaseModel):

@@ -52,6 +52,11 @@ from orderd.ports.journal import (
     RawPayload,
     Row,
 )
+from orderd.ports.market import (
+    Calendar,
+    Quotes,
+    Session,
+)
 from orderd.ports.time import (
     Clock,
     Ids,
@@ -67,6 +72,7 @@ __all__ = [
     "BrokerError",
     "BrokerPosition",
     "BrokerReport",
+    "Calendar",
     "CancelOutcome",
     "CannotTell",
     "Capabilities",
@@ -90,6 +96,7 @@ __all__ = [
     "NotSent",
     "OrderFilter",
     "Page",
+    "Quotes",
     "RawPayload",
     "Refusal",
     "Refused",
@@ -97,6 +104,7 @@ __all__ = [
     "ReplaceRequest",
     "ReportKind",
     "Row",
+    "Session",
     "StreamDown",
     "StreamUp",
     "SubmitOutcome",
