@@ -191,6 +191,21 @@ def test_an_order_that_follows_nothing_is_never_bound() -> None:
     assert kinds(verdict) == ["SECOND_BROKER_ORDER"]
 
 
+def test_who_follows_a_successor_that_is_not_proven_yet_is_no_second_order() -> None:
+    """Two replaces by a person, and the broker's words about both elders could not be read."""
+    working = after(ACCEPTED)
+    second = successor(Phase.UNKNOWN, "galloping", is_asked=False)
+    third = report(
+        Phase.WORKING, "new", broker_order_id="b-3", replaces="b-2", client_order_id="theirs", asked_ns=10**7
+    )
+    for told, wanted in ((second, "b-1"), (third, "b-2")):
+        verdict = tell(working, told)
+        assert isinstance(verdict, Stale)
+        assert (needs(verdict), kinds(verdict)) == ([("ORDER", wanted)], [])
+    order = after(elder(Phase.REPLACED, replaced_by="b-2"), second, third, start=working)
+    assert (chain(order), order.state) == (["b-1", "b-2", "b-3"], S.ACCEPTED)
+
+
 def test_a_chain_of_three() -> None:
     again = after(replace("r-2", limit_price=dec("22")), start=BOUND)
     third = report(

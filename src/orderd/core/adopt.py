@@ -111,6 +111,10 @@ def _bind_successor(draft: Draft, fact: Reported) -> Verdict | None:
     current, pending = order.links[-1], order.pending_replace
     is_asked = pending is not None and view.client_order_id == pending.client_order_id
     if not is_asked and order.link(view.replaces) is None:
+        if view.replaces and not _has_name_of(order, view):
+            # It follows a successor that is not proven yet: that one first.
+            draft.need(NeedKind.ORDER, view.replaces)
+            return draft.verdict(is_stale=True)
         draft.find(DiscrepancyKind.SECOND_BROKER_ORDER, current.broker_order_id, view.broker_order_id)
         return Impossible(
             explanation=f"broker order {view.broker_order_id} follows none of this order's chain",
@@ -136,6 +140,13 @@ def _bind_successor(draft: Draft, fact: Reported) -> Verdict | None:
     else:
         _restate_successor(draft, fact)
     return None
+
+
+def _has_name_of(order: Order, view: View) -> bool:
+    """Whether it carries a client id that this order goes by already."""
+    return view.client_order_id in {order.intent.client_order_id, *(link.client_order_id for link in order.links)} - {
+        ""
+    }
 
 
 def _succeed(draft: Draft, fact: Reported, terms: Terms) -> None:
