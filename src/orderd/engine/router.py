@@ -5,7 +5,7 @@ only then external: imported with the report that announced it, never dropped, n
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -29,9 +29,19 @@ from orderd.core.matching import leg_of
 from orderd.core.order import EventSource, Order, OrderClass, OrderState
 from orderd.core.spreads import strategies
 from orderd.core.values import BrokerOrderId, ClientOrderId, ExecutionId, OrderId
-from orderd.engine.account import STREAM, Account
+from orderd.engine.account import RECONCILER, STREAM, Account
 from orderd.engine.lookup import look_up
-from orderd.ports import Append, BrokerReport, CannotTell, Found, KeyTakenError, Lookup, RawPayload, ReportKind
+from orderd.ports import (
+    Absent,
+    Append,
+    BrokerReport,
+    CannotTell,
+    Found,
+    KeyTakenError,
+    Lookup,
+    RawPayload,
+    ReportKind,
+)
 
 if TYPE_CHECKING:
     from orderd.engine.intake import Taken
@@ -257,17 +267,17 @@ class Router:
 
     async def match_or_import(self, view: View, source: EventSource) -> OrderId | None:
         """The order a view is about, importing it when nothing here knows it."""
-        known = self.match(view)
+        known, is_all_read = self.match(view), True
         if known is None and self._may_be_a_leg(view):
-            known = await self._after_parents(view)
-        is_its_elder_read = True
-        if known is None and view.replaces:
-            known, is_its_elder_read = await self._after_elder(view)
+            known, is_all_read = await self._after_parents(view)
+        if known is None and is_all_read and view.replaces:
+            known, is_all_read = await self._after_elder(view)
         if known is not None:
             return known
-        if not is_its_elder_read:
-            # It may follow an order of ours whose broker id nobody has told us yet: the next lists tell both.
-            self._account.reconcile_wanted.set()
+        if not is_all_read:
+            # It may belong to an order of ours whose broker id nobody has told us yet: the next lists tell both.
+            if source is not RECONCILER:
+                self._account.reconcile_wanted.set()
             return None
         if source is STREAM:
             # A message cannot be asked again, and a stranger's record would stand in the way of our own answer.
@@ -309,26 +319,41 @@ class Router:
     async def _after_elder(self, view: View) -> tuple[OrderId | None, bool]:
         """A successor whose elder nobody here knows yet: the elder is read first, it may be an order of ours.
 
-        Whose it is, and whether the broker said anything about the elder.
+        Whose it is, and whether it is known by now whose the elder is: that one may have an elder that cannot be read.
         """
         found = await self._account.broker.order(BrokerOrderId(view.replaces), timeout_s=LOOKUP_TIMEOUT_S)
         if isinstance(found, Found):
-            await self.view(found.view, EventSource.BROKER_REPLY)
-        return self.match(view), not isinstance(found, CannotTell)
+            owner = await self.view(found.view, EventSource.BROKER_REPLY)
+            return self.match(view), owner is not None
+        return self.match(view), isinstance(found, Absent)
 
-    async def _after_parents(self, view: View) -> OrderId | None:
-        """Read the parents first: one of them may name this as its leg."""
+    async def _after_parents(self, view: View) -> tuple[OrderId | None, bool]:
+        """Read the parents first: one of them may name this as its leg. Whose it is, and whether each was read."""
+        is_each_read = True
         for parent in list(self._unacknowledged(view)):
-            found = await look_up(
-                self._account,
+            found = await self._parent(parent)
+            if isinstance(found, CannotTell):
+                is_each_read = False
+                continue
+            for each in found:
+                await self.view(each.view, EventSource.BROKER_REPLY)
+        return self.match(view), is_each_read
+
+    async def _parent(self, parent: Order) -> Sequence[Found] | CannotTell:
+        """A parent that has not named all its legs yet: by its broker id when it has one, which every broker reads."""
+        account = self._account
+        if parent.broker_order_id is None:
+            return await look_up(
+                account,
                 parent.intent.client_order_id,
                 asset_class=parent.asset_class,
                 since=parent.created_time,
                 timeout_s=LOOKUP_TIMEOUT_S,
             )
-            for each in () if isinstance(found, CannotTell) else found:
-                await self.view(each.view, EventSource.BROKER_REPLY)
-        return self.match(view)
+        outcome = await account.broker.order(parent.broker_order_id, timeout_s=LOOKUP_TIMEOUT_S)
+        if isinstance(outcome, CannotTell):
+            return outcome
+        return (outcome,) if isinstance(outcome, Found) else ()
 
     async def stranger(self, view: View, source: EventSource, raw: tuple[RawPayload, ...]) -> OrderId | None:
         """Write down a broker order that carries the name of one of ours and is not it; its record's id."""
@@ -355,6 +380,9 @@ class Router:
         self, view: View, source: EventSource, parent: Order | None, leg_number: int
     ) -> OrderId | None:
         account = self._account
+        bound = self._binding.get(view.broker_order_id)
+        if bound is not None:
+            return bound  # its parent has named it in the meantime
         order = external_order(
             view,
             key=self._lost_key(view, parent, leg_number),
