@@ -10,6 +10,8 @@ from pathlib import Path
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
+ORDER_EVENT = 0
+"""What the journal's table says of an order's event; those of the desk have 1."""
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _FIELDS = (
     ("Events", "events", 1, _FIELD.TYPE_BYTES, _FIELD.LABEL_REPEATED, None),
@@ -38,10 +40,10 @@ def event_bytes(response: bytes) -> list[bytes]:
 
 
 def journal_bytes(database: Path, floor: int = 0) -> list[bytes]:
-    """The bytes of every event that the journal keeps above a floor, in sequence order; none may be missing."""
+    """The bytes of every order's event that the journal keeps above a floor, in sequence order; none may be missing."""
     with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as reader:
         rows = reader.execute(
-            "SELECT sequence, body FROM order_events WHERE sequence > ? ORDER BY sequence", (floor,)
+            "SELECT sequence, body, kind FROM order_events WHERE sequence > ? ORDER BY sequence", (floor,)
         ).fetchall()
     assert [row[0] for row in rows] == list(range(floor + 1, floor + len(rows) + 1)), "the sequence has a gap"
-    return [row[1] for row in rows]
+    return [row[1] for row in rows if row[2] == ORDER_EVENT]

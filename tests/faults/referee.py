@@ -17,7 +17,9 @@ from pathlib import Path
 
 import msgspec
 
+from oms.v1 import broker_service_pb2 as bpb
 from oms.v1 import order_pb2 as opb
+from oms.v1 import trade_service_pb2 as dpb
 from orderd.brokers.alpaca.client import Request
 from orderd.core.keys import replace_key
 from orderd.core.values import OrderId
@@ -25,6 +27,7 @@ from orderd.venue.core import Venue
 from orderd.venue.orders import Event, Status
 from orderd.venue.orders import Order as VenueOrder
 from tests.e2e.books import COUNTED, plain, state_of
+from tests.e2e.raw import ORDER_EVENT
 from tests.engine.seams import Watcher
 from tests.faults.situations import situations
 
@@ -41,7 +44,7 @@ MAY_FOLLOW: dict[str, frozenset[str]] = {
 """What may follow what, by the page about the life of an order. An end is left only by a broker's proof."""
 WORKING = frozenset({Status.NEW, Status.PARTIALLY_FILLED, Status.PENDING_CANCEL, Status.PENDING_REPLACE})
 RESTATES = frozenset({"trade_bust", "trade_correct"})
-EVENTS = "SELECT sequence, body FROM order_events WHERE sequence > ? ORDER BY sequence"
+EVENTS = "SELECT sequence, kind, order_id, body FROM order_events WHERE sequence > ? ORDER BY sequence"
 TO_A_COMMIT_S = 3.0
 """What was heard this long before a death is in the journal, however slow the disk."""
 
@@ -80,6 +83,9 @@ class Referee(Watcher):
         self.breaches: list[str] = []
         self.situations: Counter[str] = Counter()
         self.told: dict[str, Told] = {}
+        self.records: dict[str, bytes] = {}
+        """What the desk remembers, as its last event tells it."""
+        self.differing: dict[str, bpb.Discrepancy] = {}
         self.by_key: dict[tuple[str, str], str] = {}
         self.by_broker_id: dict[str, str] = {}
         self.head = 0
@@ -110,11 +116,29 @@ class Referee(Watcher):
         """Read on in the file, as another process would."""
         if self._reader is None:
             self._reader = sqlite3.connect(f"{self.database.as_uri()}?mode=ro", uri=True, isolation_level=None)
-        for sequence, body in self._reader.execute(EVENTS, (self.head,)).fetchall():
+        for sequence, kind, about, body in self._reader.execute(EVENTS, (self.head,)).fetchall():
             if sequence != self.head + 1:
                 self.breach(f"sequence {sequence} follows {self.head}")
             self.head = sequence
-            self._event(opb.OrderEvent.FromString(body))
+            if kind == ORDER_EVENT:
+                self._event(opb.OrderEvent.FromString(body))
+            else:
+                self._desk_event(sequence, about, dpb.DeskEvent.FromString(body))
+
+    def _desk_event(self, sequence: int, record_id: str, event: dpb.DeskEvent) -> None:
+        """It stands where it says, and its record is as of it."""
+        if event.sequence != sequence:
+            self.breach(f"desk event {sequence} calls itself {event.sequence}")
+        subject = event.WhichOneof("subject")
+        if subject is None:
+            self.breach(f"desk event {sequence} is about nothing")
+        elif subject == "discrepancy":
+            self.differing[record_id] = event.discrepancy
+        else:
+            record = getattr(event, subject)
+            if record.sequence != sequence:
+                self.breach(f"desk event {sequence}: its {subject} is as of {record.sequence}")
+            self.records[record_id] = record.SerializeToString(deterministic=True)
 
     def _event(self, event: opb.OrderEvent) -> None:
         order_id, order = event.order_id, event.order
@@ -204,6 +228,14 @@ class Referee(Watcher):
         with closing(sqlite3.connect(f"{self.database.as_uri()}?mode=ro", uri=True)) as reader:
             orders = dict(reader.execute("SELECT order_id, body FROM orders").fetchall())
             fills = dict(reader.execute("SELECT fill_id, body FROM fills").fetchall())
+            records = dict(reader.execute("SELECT record_id, body FROM desk_records").fetchall())
+            differing = dict(reader.execute("SELECT discrepancy_id, resolved_us FROM discrepancies").fetchall())
+        if records != self.records:
+            self.breach("the rows of the desk's records are not what their events say")
+        if {name: us is not None for name, us in differing.items()} != {
+            name: record.HasField("resolved_time") for name, record in self.differing.items()
+        }:
+            self.breach("the discrepancies are not what their events say")
         if orders.keys() != self.told.keys():
             self.breach(f"rows without events, or events without rows: {sorted(orders.keys() ^ self.told.keys())}")
         for order_id, told in self.told.items():

@@ -17,9 +17,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from orderd.core.records import RecordKind
 from orderd.storage import open_journal
 from orderd.system import SystemClock, SystemIds
 from tests.faults.chaos import live
+from tests.storage.desk_making import later, made
 from tests.storage.making import accepted, acknowledged, fill, filled, new, order, submitted
 
 FOLDER = Path(__file__).with_name("golden")
@@ -34,8 +36,13 @@ def contents(path: Path) -> dict[str, Any]:
         def rows(question: str) -> list[tuple[Any, ...]]:
             return connection.execute(question).fetchall()
 
+        is_with_desk = bool(rows("SELECT 1 FROM sqlite_master WHERE name = 'desk_records'"))
         ((journal_id, head),) = rows("SELECT journal_id, head_sequence FROM journal_meta")
+        desk = "SELECT record_id, kind, account_id, client_key, version, sequence, body, state FROM desk_records"
+        records = rows(f"{desk} ORDER BY record_id") if is_with_desk else []
         return {
+            "records": _digest(records),
+            "record_count": len(records),
             "journal_id": journal_id,
             "head": head,
             "events": _digest(rows("SELECT sequence, order_id, version, body FROM order_events ORDER BY sequence")),
@@ -92,6 +99,10 @@ async def _leave_open(path: Path) -> None:
         await journal.append([new(order(order_id=f"open-{number}"), *events)])
     part = (submitted(), acknowledged("open-4"), accepted(), filled(fill("open-f-1")))
     await journal.append([new(order(order_id="open-4"), *part)])
+    for kind in (kind for kind in RecordKind if kind is not RecordKind.DISCREPANCY):
+        first = made(kind, record_id=f"open-{kind}", client_key=f"open-{kind}")
+        over = made(kind, record_id=f"over-{kind}", client_key=f"over-{kind}")
+        await journal.record([first, over, later(over, status="CLOSED", is_open=False)], [(f"golden:{kind}", "1")])
     await journal.close()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from oms.v1 import order_pb2 as pb
+from oms.v1 import trade_service_pb2 as desk_pb
 from orderd.core.order import Fill, Order
 from orderd.storage.doctor import Verdict, examine
 from orderd.wire.messages import fill_bytes, order_bytes
@@ -39,12 +40,12 @@ def check(path: Path, *, is_lived: bool = True) -> Contents:
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
         ((head, floor),) = connection.execute("SELECT head_sequence, floor_sequence FROM journal_meta").fetchall()
         events = connection.execute(
-            "SELECT sequence, order_id, version, body FROM order_events ORDER BY sequence"
+            "SELECT sequence, order_id, version, body, kind FROM order_events ORDER BY sequence"
         ).fetchall()
         above = [row[0] for row in events if row[0] > floor]
         assert above == list(range(floor + 1, head + 1)), "sequences have a gap, or the head row is wrong"
         last: dict[str, pb.OrderEvent] = {}
-        for sequence, order_id, version, body in events:
+        for sequence, order_id, version, body, _ in (row for row in events if row[4] == 0):
             event = pb.OrderEvent.FromString(body)
             assert (event.sequence, event.order.sequence, event.order_id) == (sequence, sequence, order_id)
             assert version == event.version == event.order.version
@@ -56,6 +57,7 @@ def check(path: Path, *, is_lived: bool = True) -> Contents:
             last[order_id] = event
         _check_chain(connection)
         _check_orders(connection, last, floor)
+        _check_desk(connection, [row for row in events if row[4] != 0])
     return Contents(head, {row[0]: (row[1], row[2]) for row in events})
 
 
@@ -95,3 +97,25 @@ def _check_orders(connection: sqlite3.Connection, last: dict[str, pb.OrderEvent]
         assert order.state.value == status
         assert with_sequence(order_bytes(order), sequence) == body
         assert [fill_bytes(order, one) for one in booked] == [row[0] for row in fills]
+
+
+def _check_desk(connection: sqlite3.Connection, events: list[tuple[int, str, int, bytes, int]]) -> None:
+    """Each record is the subject of its last event; none of its events is missing, however old."""
+    told: dict[str, list[tuple[int, bytes]]] = {}
+    for sequence, record_id, version, body, kind in events:
+        event = desk_pb.DeskEvent.FromString(body)
+        assert (event.sequence, kind) == (sequence, 1)
+        subject = getattr(event, str(event.WhichOneof("subject")))
+        if event.HasField("discrepancy"):
+            assert subject.discrepancy_id == record_id
+            continue
+        assert subject.sequence == sequence
+        story = told.setdefault(record_id, [])
+        story.append((sequence, subject.SerializeToString(deterministic=True)))
+        assert version == len(story), "versions of a record have a gap"
+    rows = connection.execute("SELECT record_id, version, sequence, body FROM desk_records").fetchall()
+    assert {row[0] for row in rows} == set(told)
+    for record_id, version, sequence, body in rows:
+        assert (version, (sequence, body)) == (len(told[record_id]), told[record_id][-1])
+    ids = {row[0] for row in connection.execute("SELECT discrepancy_id FROM discrepancies")}
+    assert {row[1] for row in events} <= ids | set(told)

@@ -123,7 +123,7 @@ async def test_an_event_that_was_put_in_behind_the_head_is_found(opening: Openin
     await _journal_of_six_commits(opening)
     _change(
         database,
-        "INSERT INTO order_events SELECT 13, order_id, 99, body, zeroblob(32) FROM order_events WHERE sequence = 12",
+        "INSERT INTO order_events SELECT 13, order_id, 99, body, zeroblob(32), 0 FROM order_events WHERE sequence = 12",
         "UPDATE journal_meta SET head_sequence = 13",
     )
     with pytest.raises(JournalCorruptError, match="event 13: not what was committed"):

@@ -15,10 +15,13 @@ import pytest
 
 from orderd.core.events import FillBusted, FillCorrected, OutcomeUnknown
 from orderd.core.order import EventSource, OrderState
+from orderd.ports import Append
 from orderd.storage import SqliteJournal, doctor, migrate
 from orderd.storage.doctor import Check, Verdict, examine
+from tests.contracts.test_discrepancies_contract import closed, difference
 from tests.reach import Reached
 from tests.storage.conftest import Opening
+from tests.storage.desk_making import later, made
 from tests.storage.making import START, acknowledged, fill, filled, order, submitted, submitted_order, then
 from tests.storage.making import new as create
 
@@ -31,6 +34,18 @@ async def lived(opening: Opening) -> SqliteJournal:
     (one,) = await journal.append([then(one.order, filled(fill("f-1", "4")))])
     await journal.append([then(one.order, filled(fill("f-2", "6", "187.23"), OrderState.FILLED))])
     await journal.append([submitted_order(order_id="o-2"), create(order(order_id="o-3"))])
+    return journal
+
+
+async def with_desk(opening: Opening) -> SqliteJournal:
+    """The same, and behind it a record of two versions, another of one, and two discrepancies, one of them closed."""
+    journal = await lived(opening)
+    first = made(record_id="r-1")
+    await journal.record([first, made(record_id="r-2")])
+    await journal.record([later(first, status="CLOSED", is_open=False)])
+    open_one, over = difference("x-1"), difference("x-2", subject="o-2")
+    await journal.append([Append(steps=(), discrepancies=(open_one, over))])
+    await journal.append([Append(steps=(), discrepancies=(closed(over),))])
     return journal
 
 
@@ -86,6 +101,14 @@ DAMAGE = {
         "order o-1: status is CANCELED in its row and FILLED in its message",
     ),
     "a symbol": ("UPDATE orders SET symbol = 'MSFT' WHERE order_id = 'o-1'", "orders", "symbol is MSFT in its row"),
+    "a time": ("UPDATE orders SET created_us = 7 WHERE order_id = 'o-1'", "orders", "created_us is 7 in its row and 1"),
+    "a name in a state": (
+        "UPDATE orders SET state = CAST(replace(state, CAST('attempts' AS BLOB), CAST('attempta' AS BLOB)) AS BLOB) "
+        "WHERE order_id = 'o-1'",
+        "orders",
+        "o-1: something in its state is not known",
+    ),
+    "a fill's time": ("UPDATE fills SET recorded_us = 7 WHERE fill_id = 'f-1'", "orders", "f-1 has another row"),
     "a key": (
         "UPDATE orders SET client_order_id = 'other' WHERE order_id = 'o-1'",
         "orders",
@@ -129,6 +152,92 @@ async def test_damage_is_found_and_named_and_there_is_a_way_out(
     assert text in found[name].detail
     assert found[name].fix
     reached("P7", "kinds of damage to a journal, each found by orderd doctor", 1)
+
+
+DESK_DAMAGE = {
+    "a record's message": (
+        "UPDATE desk_records SET body = x'' WHERE record_id = 'r-1'",
+        "desk",
+        "TRADE r-1: event 11 left it as another than its row says",
+    ),
+    "a record's version": (
+        "UPDATE desk_records SET version = 3 WHERE record_id = 'r-1'",
+        "desk",
+        "TRADE r-1: its row is version 3, its events are 1, 2",
+    ),
+    "a record's sequence": (
+        "UPDATE desk_records SET sequence = 9 WHERE record_id = 'r-1'",
+        "desk",
+        "TRADE r-1: its last event is 11, and its row says 9",
+    ),
+    "a record's account": (
+        "UPDATE desk_records SET account_id = 'b' WHERE record_id = 'r-1'",
+        "desk",
+        "TRADE r-1: account_id is b in its row and paper in its last event",
+    ),
+    "a record is another": (
+        "UPDATE desk_records SET kind = 'POSITION' WHERE record_id = 'r-1'",
+        "desk",
+        "POSITION r-1: event 9 is about something else",
+    ),
+    "a record is missing": ("DELETE FROM desk_records WHERE record_id = 'r-2'", "strays", "event 10 is of order r-2"),
+    "an event of a record is missing": (
+        "DELETE FROM order_events WHERE sequence = 10",
+        "desk",
+        "TRADE r-2: its row is version 1, its events are none",
+    ),
+    "an event of a record is an order's": (
+        "UPDATE order_events SET kind = 0 WHERE sequence = 10",
+        "desk",
+        "TRADE r-2: its row is version 1, its events are none",
+    ),
+    "an event of a record": ("UPDATE order_events SET body = x'ff' WHERE sequence = 11", "desk", "event 11 cannot be"),
+    "an event in another's place": (
+        "UPDATE order_events SET body = (SELECT body FROM order_events WHERE sequence = 11) WHERE sequence = 9",
+        "desk",
+        "event 9 calls itself 11",
+    ),
+    "a discrepancy is open again": (
+        "UPDATE discrepancies SET resolved_us = NULL WHERE discrepancy_id = 'x-2'",
+        "desk",
+        "discrepancy x-2: its events have versions [1, 2]",
+    ),
+    "a discrepancy was never closed": (
+        "UPDATE discrepancies SET resolved_us = 1 WHERE discrepancy_id = 'x-1'",
+        "desk",
+        "discrepancy x-1: no event says that it was closed",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", DESK_DAMAGE)
+async def test_damage_to_what_the_desk_remembers_is_found_and_named(
+    opening: Opening, database: Path, what: str, reached: Reached
+) -> None:
+    await (await with_desk(opening)).close()
+    assert {check.verdict for check in _checks(database).values() if check.name != "discrepancies"} == {Verdict.OK}
+    statement, name, text = DESK_DAMAGE[what]
+    _change(database, statement)
+    found = _checks(database)
+    assert found[name].verdict is Verdict.FAIL
+    assert text in found[name].detail
+    reached("P7", "kinds of damage to a journal, each found by orderd doctor", 1)
+
+
+async def test_discrepancies_from_before_their_events_are_no_damage(opening: Opening, database: Path) -> None:
+    await (await with_desk(opening)).close()
+    _change(
+        database,
+        "INSERT INTO discrepancies SELECT 'x-3', 'b', kind, subject, order_id, broker_order_id, symbol, expected, "
+        "observed, evidence, source, opened_us, 0, NULL, '', '', '' FROM discrepancies WHERE discrepancy_id = 'x-1'",
+    )
+    assert _checks(database)["desk"].verdict is Verdict.OK
+    journal = await opening()
+    (before,) = await journal.open_discrepancies("b")
+    await journal.append([Append(steps=(), discrepancies=(closed(before),))])
+    await journal.close()
+    found = _checks(database)["desk"]
+    assert (found.verdict, found.detail) == (Verdict.OK, "2 records of the desk are what their events say")
 
 
 async def test_an_index_that_does_not_know_a_row_is_found(opening: Opening, database: Path) -> None:

@@ -12,8 +12,9 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from orderd.core.order import OrderState, Side
-from orderd.ports import FillFilter, OrderFilter
-from orderd.storage import queries, statements
+from orderd.core.records import RecordKind
+from orderd.ports import FillFilter, OrderFilter, RecordFilter
+from orderd.storage import queries, record_queries, statements
 from orderd.storage.queries import Query, Values
 from orderd.storage.schema import marks, metadata, orders
 from tests.storage.making import START
@@ -105,6 +106,65 @@ def test_a_later_page_seeks_to_its_key(connection: sqlite3.Connection, name: str
     assert len([step for step in walked if sought in step]) == branches, walked
 
 
+RECORDS: dict[str, tuple[dict[str, Any], str, int]] = {
+    "nothing": ({}, "desk_records_by_account (account_id=? AND kind=?)", 2),
+    "one account": ({"account_ids": ("a",)}, "desk_records_by_account (account_id=? AND kind=?)", 1),
+    "open_only": ({"open_only": True}, "desk_records_open (kind=?)", 1),
+    "an account's open ones": ({"open_only": True, "account_ids": ("a",)}, "desk_records_open (kind=?)", 1),
+    "statuses": ({"statuses": ("x", "y")}, "desk_records_by_status (kind=? AND status=? AND account_id=?)", 4),
+    "symbols": ({"symbols": ("A", "B")}, "desk_records_by_symbol (symbol=? AND kind=?)", 2),
+    "strategies": ({"strategies": ("s",)}, "desk_records_by_strategy (strategy=? AND kind=?)", 1),
+    "traces": ({"trace_ids": ("t",)}, "desk_records_by_trace (trace_id=? AND kind=?)", 1),
+    "decisions": ({"decision_ids": ("d",)}, "desk_records_by_decision (decision_id=? AND kind=?)", 1),
+    "trades": ({"trade_ids": ("r",), "symbols": ("A",)}, "desk_records_by_trade (trade_id=? AND kind=?)", 1),
+    "a trade's closed ones": (
+        {"trade_ids": ("r",), "statuses": ("x",)},
+        "desk_records_by_trade (trade_id=? AND kind=?)",
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RECORDS)
+@pytest.mark.parametrize("is_whole", [False, True])
+def test_a_list_of_records_walks_its_index_in_list_order(
+    connection: sqlite3.Connection, name: str, is_whole: bool
+) -> None:
+    filters, index, branches = RECORDS[name]
+    where = RecordFilter(kind=RecordKind.TRADE, **filters)
+    first = record_queries.records_page(where, ACCOUNTS, None, 51, is_whole=is_whole)
+    later = record_queries.records_page(where, ACCOUNTS, (1_767_623_400_000_000, "r-1"), 51, is_whole=is_whole)
+    sought = index[:-1] + " AND (created_us,record_id)<(?,?))"
+    for page, wanted in ((first, index), (later, sought)):
+        beside: dict[int, list[str]] = {}
+        for parent, step in plan(connection, page):
+            assert not step.startswith("SCAN desk_records")
+            beside.setdefault(parent, []).append(step)
+        walks = [steps for steps in beside.values() if any(wanted in step for step in steps)]
+        assert sum(wanted in step for steps in walks for step in steps) == branches, beside
+        by_number = "INTEGER PRIMARY KEY"  # the outermost step, which may sort its page
+        sorts = [steps for steps in walks if any("TEMP B-TREE" in step for step in steps)]
+        assert all(any(by_number in step for step in steps) for steps in sorts), beside
+
+
+def test_points_of_records_are_one_search(connection: sqlite3.Connection) -> None:
+    wanted = {
+        statements.RECORD_DATA: "desk_records_by_id (record_id=?)",
+        statements.LOAD_RECORD: "desk_records_by_id (record_id=?)",
+        statements.FIND_RECORD: "desk_records_by_key (kind=? AND account_id=? AND client_key=?)",
+    }
+    for text, index in wanted.items():
+        steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", ["x"] * text.count("?"))]
+        assert steps == [f"SEARCH desk_records USING INDEX {index}"]
+    steps = [step for _, step in plan(connection, (record_queries.OPEN_RECORDS, {"kind": "TRADE"}))]
+    assert "SEARCH desk_records USING INDEX desk_records_open (kind=?)" in steps
+    update = statements.UPDATE_RECORDS._texts[64]
+    steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {update}", ["x"] * update.count("?"))]
+    assert [step for step in steps if step.startswith("SEARCH desk_records USING INDEX desk_records_by_id")], steps
+    steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statements.RECORD_ACCOUNTS}")]
+    assert not [step for step in steps if re.fullmatch(r"SCAN desk_records.*", step) and "INDEX" not in step], steps
+
+
 FILLS: dict[str, tuple[dict[str, Any], str]] = {
     "nothing": ({}, "SCAN fills"),
     "an order": ({"order_id": "o"}, "SEARCH fills USING COVERING INDEX fills_by_order (order_id=?)"),
@@ -186,7 +246,7 @@ def test_the_events_after_a_sequence_are_a_walk_through_the_journal(connection: 
     steps = [step for _, step in plan(connection, (queries.EVENTS_AFTER, {"after": 5, "limit": 500}))]
     assert steps == [
         "SEARCH order_events USING INTEGER PRIMARY KEY (rowid>?)",
-        "SEARCH orders USING INDEX orders_by_id (order_id=?)",
+        "SEARCH orders USING INDEX orders_by_id (order_id=?) LEFT-JOIN",
     ]
 
 

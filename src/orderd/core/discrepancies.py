@@ -5,11 +5,12 @@ Rule 2: a difference is settled by evidence where there can be any, and by an op
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
-from orderd.core.order import Order
-from orderd.core.values import Value
+from orderd.core.order import EventSource, Order
+from orderd.core.values import AccountId, OrderId, Value
 
 
 class DiscrepancyKind(StrEnum):
@@ -96,6 +97,31 @@ RULES: Mapping[DiscrepancyKind, Rule] = MappingProxyType(
         DiscrepancyKind.REPLACE_UNPROVEN: _rule(Effect.NONE, Settling.RECORD),
     }
 )
+
+
+class Discrepancy(Value, frozen=True, kw_only=True):
+    """A difference between the broker's word and ours that nothing has explained yet."""
+
+    discrepancy_id: str
+    account_id: AccountId
+    kind: DiscrepancyKind
+    subject: str
+    """The order id, or the account id when it is about all of it: one open record per (account, kind, subject)."""
+    order_id: OrderId = OrderId("")
+    broker_order_id: str = ""
+    symbol: str = ""
+    expected: str
+    observed: str
+    evidence: str = ""
+    source: EventSource | None = None
+    """Whose word brought it up; None in records of the first release."""
+    opened_time: datetime
+    after_sequence: int = 0
+    """The journal's head when it was found."""
+    resolved_time: datetime | None = None
+    resolved_by: EventSource | None = None
+    resolution: str = ""
+    operator_name: str = ""
 
 
 def is_settled(kind: DiscrepancyKind, order: Order) -> str:

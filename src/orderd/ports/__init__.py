@@ -4,6 +4,7 @@ A port says what is true before and after each call; adapters in `brokers/` and 
 per port proves it. Expected outcomes are values, exceptions are broken promises.
 """
 
+from orderd.core.discrepancies import Discrepancy
 from orderd.ports.broker import (
     Absent,
     Acked,
@@ -38,7 +39,6 @@ from orderd.ports.journal import (
     Append,
     CompactedError,
     Compaction,
-    Discrepancy,
     DiscrepancyFilter,
     DiscrepancyPage,
     Entry,
@@ -50,12 +50,19 @@ from orderd.ports.journal import (
     OrderFilter,
     Page,
     RawPayload,
+    RecordPage,
     Row,
 )
 from orderd.ports.market import (
     Calendar,
     Quotes,
     Session,
+)
+from orderd.ports.records import (
+    Record,
+    RecordChange,
+    RecordFilter,
+    RecordTakenError,
 )
 from orderd.ports.time import (
     Clock,
@@ -98,6 +105,11 @@ __all__ = [
     "Page",
     "Quotes",
     "RawPayload",
+    "Record",
+    "RecordChange",
+    "RecordFilter",
+    "RecordPage",
+    "RecordTakenError",
     "Refusal",
     "Refused",
     "ReplaceOutcome",

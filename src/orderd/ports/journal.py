@@ -4,11 +4,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from orderd.core.discrepancies import DiscrepancyKind
+from orderd.core.discrepancies import Discrepancy, DiscrepancyKind
 from orderd.core.events import Step
-from orderd.core.order import AssetClass, EventSource, Order, OrderRole, OrderState, Side
+from orderd.core.order import AssetClass, Order, OrderRole, OrderState, Side
+from orderd.core.records import RecordKind
 from orderd.core.turnstiles import Recorded, Staged
 from orderd.core.values import AccountId, OrderId, Value
+from orderd.ports.records import Record, RecordChange, RecordFilter
 
 
 class RawPayload(Value, frozen=True, kw_only=True):
@@ -30,8 +32,8 @@ class Append(Value, frozen=True, kw_only=True):
 
     steps: tuple[Step, ...]
     raw: tuple[RawPayload, ...] = ()
-    discrepancies: tuple["Discrepancy", ...] = ()
-    """Records that this change opens (new ids) or closes (known ids, with a resolved time)."""
+    discrepancies: tuple[Discrepancy, ...] = ()
+    """Records that this change opens (new ids) or closes (known ids, with a resolved time); each is a desk event."""
 
     @property
     def order(self) -> Order:
@@ -40,17 +42,30 @@ class Append(Value, frozen=True, kw_only=True):
 
 
 class Entry(Value, frozen=True, kw_only=True):
-    """One committed event as it is streamed: `data` are the stored bytes of `oms.v1.OrderEvent`, sent verbatim."""
+    """One committed event as it is streamed: `data` are its stored bytes, sent verbatim.
+
+    They are an `oms.v1.OrderEvent`, or, when `record_kind` says of what, an `oms.v1.DeskEvent`.
+    """
 
     sequence: int
     account_id: str
     order_id: str
+    """Of a desk event: the order that caused it, or that it is about; often empty."""
     symbol: str
     strategy: str
     trace_id: str
     decision_id: str
     trade_id: str
     data: bytes
+    record_kind: RecordKind | None = None
+    """What a desk event is about; None for the event of an order."""
+    record_id: str = ""
+    """The record that a desk event changed."""
+
+    @property
+    def is_desk(self) -> bool:
+        """Whether it is an event of the desk, not of an order."""
+        return self.record_kind is not None
 
 
 class KeyTakenError(Exception):
@@ -147,29 +162,13 @@ class Page(Value, frozen=True, kw_only=True):
     sequence: int
 
 
-class Discrepancy(Value, frozen=True, kw_only=True):
-    """A difference between the broker's word and ours that nothing has explained yet."""
+class RecordPage(Value, frozen=True, kw_only=True):
+    """A page of records and the keyset position of each. `sequence` is the head it was read at."""
 
-    discrepancy_id: str
-    account_id: AccountId
-    kind: DiscrepancyKind
-    subject: str
-    """The order id, or the account id when it is about all of it: one open record per (account, kind, subject)."""
-    order_id: OrderId = OrderId("")
-    broker_order_id: str = ""
-    symbol: str = ""
-    expected: str
-    observed: str
-    evidence: str = ""
-    source: EventSource | None = None
-    """Whose word brought it up; None in records of the first release."""
-    opened_time: datetime
-    after_sequence: int = 0
-    """The journal's head when it was found."""
-    resolved_time: datetime | None = None
-    resolved_by: EventSource | None = None
-    resolution: str = ""
-    operator_name: str = ""
+    records: tuple[Record, ...]
+    keys: tuple[tuple[int | str, ...], ...]
+    has_more: bool
+    sequence: int
 
 
 class DiscrepancyFilter(Value, frozen=True, kw_only=True):
@@ -272,6 +271,48 @@ class Journal(Protocol):
 
     async def events_after(self, sequence: int, *, limit: int) -> Sequence[Entry]:
         """Events with a greater sequence, in sequence order."""
+        ...
+
+    def record(
+        self, changes: Sequence[RecordChange], marks: Sequence[tuple[str, str]] = ()
+    ) -> Awaitable[tuple[int, ...]]:
+        """Hand over changes of the desk's records, and (name, value) marks that are set with them.
+
+        As `append`, and in one order with it: one transaction or nothing, durable when it resolves, with the sequence
+        of each change. One record may change several times in one call. Raises ValueError at once for a change that
+        is no record's. The awaitable raises RecordTakenError (nothing of this call was written), JournalError
+        (unknown; end the process), or ConflictError (a version that does not follow the record's last one).
+        """
+        ...
+
+    def record_data(self, record_id: str) -> bytes | None:
+        """Stored bytes of the record's message: synchronous point read."""
+        ...
+
+    def load_record(self, record_id: str) -> Record | None:
+        """The record as of its last committed event: synchronous point read."""
+        ...
+
+    def find_record(self, kind: RecordKind, account_id: str, client_key: str) -> Record | None:
+        """The record of this kind with this key: synchronous point read."""
+        ...
+
+    async def open_records(self, kind: RecordKind) -> Sequence[Record]:
+        """Every record of a kind that is not over, oldest first, for recovery."""
+        ...
+
+    async def list_records(self, where: RecordFilter, *, after_key: tuple[int | str, ...] | None, limit: int) -> Page:
+        """Messages, newest first by (created time, record id)."""
+        ...
+
+    async def read_records(
+        self, where: RecordFilter, *, after_key: tuple[int | str, ...] | None, limit: int
+    ) -> RecordPage:
+        """The same records in the same order, whole: with the desk's own value."""
+        ...
+
+    async def list_record_events(self, record_id: str, *, after_version: int, limit: int) -> Page:
+        """The record's story as `oms.v1.DeskEvent`s, oldest first; keys are (version,)."""
         ...
 
     async def raw_payload(self, account_id: str, broker_order_ids: Sequence[str]) -> bytes | None:

@@ -4,17 +4,16 @@ import msgspec
 
 from oms.v1 import broker_service_pb2 as pb
 from oms.v1 import order_pb2
-from orderd.core.discrepancies import RULES
 from orderd.engine.api import Engine, ResolveAsk
-from orderd.ports import Discrepancy, DiscrepancyFilter
+from orderd.ports import DiscrepancyFilter
 from orderd.server import naming
 from orderd.server.call import Call
 from orderd.server.errors import invalid
 from orderd.server.pages import fitting
-from orderd.wire import enums, page_token
+from orderd.wire import page_token
 from orderd.wire.asks import Invalid
+from orderd.wire.desk_events import discrepancy_message
 from orderd.wire.messages import complete_order_bytes
-from orderd.wire.times import set_time
 from orderd.wire.validate_settling import discrepancies_ask, resolve_order_ask, settle_ask
 
 
@@ -70,27 +69,3 @@ class DiscrepancyCalls:
         order = await self._engine.resolve_order(ref, ResolveAsk(**said))
         message = order_pb2.Order.FromString(complete_order_bytes(order))
         return pb.ResolveOrderResponse(order=message).SerializeToString()
-
-
-def discrepancy_message(record: Discrepancy) -> pb.Discrepancy:
-    """A discrepancy as the wire shows it."""
-    message = pb.Discrepancy(
-        discrepancy_id=record.discrepancy_id,
-        account_id=record.account_id,
-        kind=enums.DISCREPANCY_KIND.number[record.kind],
-        effect=enums.DISCREPANCY_EFFECT.number[RULES[record.kind].effect],
-        order_id=record.order_id,
-        broker_order_id=record.broker_order_id,
-        symbol=record.symbol,
-        expected=record.expected,
-        observed=record.observed,
-        evidence=record.evidence,
-        source=enums.ORIGIN.get(record.source or "", order_pb2.EVENT_SOURCE_UNSPECIFIED),
-        after_sequence=record.after_sequence,
-        resolved_by=enums.ORIGIN.get(record.resolved_by or "", order_pb2.EVENT_SOURCE_UNSPECIFIED),
-        resolution=record.resolution,
-        operator_name=record.operator_name,
-    )
-    set_time(message.opened_time, record.opened_time)
-    set_time(message.resolved_time, record.resolved_time)
-    return message

@@ -145,7 +145,9 @@ class Subscription:
     async def _bring(self, entries: Sequence[Entry]) -> None:
         """Send what matches of the next events, and move on past all of them."""
         upto = entries[-1].sequence
-        chosen = entries if self._wanted.everything else [entry for entry in entries if self._wanted.has(entry)]
+        chosen = [entry for entry in entries if entry.record_kind is None]
+        if not self._wanted.everything:
+            chosen = [entry for entry in chosen if self._wanted.has(entry)]
         if not chosen:
             # Reading on from memory waits for nothing, and a long stretch without a match must not hold up the loop.
             await asyncio.sleep(0)

@@ -26,7 +26,8 @@ from orderd.storage.errors import JournalFileError, OpenError
 from orderd.storage.lock import DatabaseLock
 from orderd.storage.migrate import revision
 from orderd.storage.prepare import EPOCH
-from orderd.wire.messages import recorded_time
+from orderd.storage.records import recorded_time
+from orderd.storage.schema import ORDER_EVENT
 
 BACKUP_MARK: Final = "backup"
 RESTORED_MARK: Final = "restored"
@@ -169,8 +170,12 @@ def _meta(path: Path, connection: sqlite3.Connection) -> tuple[str, int]:
 def _last_recorded(connection: sqlite3.Connection) -> datetime:
     """When the last event was recorded: what is not in this journal was sent after it."""
     ((created_us,),) = connection.execute("SELECT created_us FROM journal_meta").fetchall()
-    last = connection.execute("SELECT body FROM order_events ORDER BY sequence DESC LIMIT 1").fetchone()
-    return EPOCH + timedelta(microseconds=created_us) if last is None else recorded_time(last[0])
+    cursor = connection.execute("SELECT * FROM order_events ORDER BY sequence DESC LIMIT 1")
+    last = cursor.fetchone()
+    if last is None:
+        return EPOCH + timedelta(microseconds=created_us)
+    said = dict(zip([column[0] for column in cursor.description], last, strict=True))
+    return recorded_time(said.get("kind", ORDER_EVENT), said["body"])  # a backup of an earlier release has no kinds
 
 
 def _mark(connection: sqlite3.Connection, name: str, value: dict[str, str | int]) -> None:

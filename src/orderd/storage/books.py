@@ -6,6 +6,7 @@ messages are compared by the fields that were written then.
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+from typing import Final
 
 import msgspec
 from google.protobuf.message import DecodeError, Message
@@ -14,25 +15,30 @@ from oms.v1 import order_pb2 as pb
 from orderd.core.book import total
 from orderd.core.order import Fill, Order
 from orderd.core.values import canonical, multiply
+from orderd.storage.prepare import Cells, fill_cells, order_cells
+from orderd.storage.schema import orders
 from orderd.wire.enums import STATUS
 from orderd.wire.messages import fill_message, order_message
 
+_NAMES: Final = [column.name for column in orders.columns]
+ORDER_COLUMNS: Final = tuple(_NAMES[_NAMES.index("order_id") : _NAMES.index("version")])
 _order = msgspec.msgpack.Decoder(Order)
 _fill = msgspec.msgpack.Decoder(Fill)
 
 
 class OrderRow(msgspec.Struct, frozen=True):
-    """An order's row, as far as it repeats what stands in its message."""
+    """An order's row. `cells` are its columns before `version`: copies of what stands in its message and state."""
 
-    order_id: str
-    account_id: str
-    client_order_id: str
-    status: str
-    symbol: str
+    cells: Cells
     version: int
     sequence: int
     body: bytes
     state: bytes
+
+    @property
+    def order_id(self) -> str:
+        """Whose row it is."""
+        return str(self.cells[0])
 
 
 class EventRow(msgspec.Struct, frozen=True):
@@ -45,14 +51,17 @@ class EventRow(msgspec.Struct, frozen=True):
 
 
 class FillRow(msgspec.Struct, frozen=True):
-    """A fill's row."""
+    """A fill's row. `cells` are its columns before `sequence`, which is that of the event that booked it."""
 
-    fill_id: str
-    status: str
-    quantity: str
-    price: str
+    cells: Cells
+    sequence: int
     body: bytes
     state: bytes
+
+    @property
+    def fill_id(self) -> str:
+        """Whose row it is."""
+        return str(self.cells[0])
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -74,10 +83,14 @@ def faults(record: Record) -> Iterator[str]:
         events = [pb.OrderEvent.FromString(event.body) for event in record.events]
         stored = [pb.Fill.FromString(fill.body) for fill in record.fills]
         booked = tuple(_fill.decode(fill.state) for fill in record.fills)
-        order = msgspec.structs.replace(_order.decode(row.state), fills=booked, sequence=row.sequence)
+        kept = _order.decode(row.state)
+        is_read = [_is_read(row.state, kept), *map(_is_read, [fill.state for fill in record.fills], booked)]
     except (DecodeError, msgspec.MsgspecError) as error:
         yield f"cannot be read: {error}"
         return
+    if not all(is_read):
+        yield "something in its state is not known"
+    order = msgspec.structs.replace(kept, fills=booked, sequence=row.sequence)
     yield from _row_faults(row, body, order)
     yield from _story_faults(record, events)
     yield from _fill_faults(record, events, stored, order)
@@ -87,21 +100,31 @@ def faults(record: Record) -> Iterator[str]:
         yield f"event {events[-1].sequence} left it as another order than its row says"
 
 
+def _is_read(state: bytes, value: Order | Fill) -> bool:
+    """Whether the value has all that its bytes say: a damaged name would be passed over in silence."""
+    said: object = msgspec.msgpack.decode(state)
+    return bool(said == msgspec.msgpack.decode(msgspec.msgpack.encode(value)))
+
+
 def _row_faults(row: OrderRow, body: pb.Order, order: Order) -> Iterator[str]:
     """The columns, the message and the core value."""
     key = "" if body.external else body.client_order_id
-    columns = {
-        "order_id": (row.order_id, body.order_id),
-        "account_id": (row.account_id, body.account_id),
-        "client_order_id": (row.client_order_id, key),
-        "status": (row.status, STATUS.word.get(body.status, "unknown")),
-        "symbol": (row.symbol, body.symbol),
-        "version": (row.version, body.version),
-        "sequence": (row.sequence, body.sequence),
+    ours = dict(zip(ORDER_COLUMNS, row.cells, strict=True)) | {"version": row.version, "sequence": row.sequence}
+    theirs = {
+        "order_id": body.order_id,
+        "account_id": body.account_id,
+        "client_order_id": key,
+        "status": STATUS.word.get(body.status, "unknown"),
+        "symbol": body.symbol,
+        "version": body.version,
+        "sequence": body.sequence,
     }
-    for name, (ours, theirs) in columns.items():
-        if ours != theirs:
-            yield f"{name} is {ours} in its row and {theirs} in its message"
+    for name, said in theirs.items():
+        if ours[name] != said:
+            yield f"{name} is {ours[name]!s} in its row and {said} in its message"
+    for name, said in zip(ORDER_COLUMNS, order_cells(order), strict=True):
+        if name not in theirs and ours[name] != said:
+            yield f"{name} is {ours[name]!s} in its row and {said!s} in its state"
     yield from _differing("its state", body, order_message(order))
 
 
@@ -153,8 +176,7 @@ def _fill_faults(
     for event in events:
         told.update({fill.fill_id: fill for fill in (event.fill, *event.other_fills) if fill.fill_id})
     for row, message, booked in zip(record.fills, stored, order.fills, strict=True):
-        columns = (booked.fill_id, booked.status.value, canonical(booked.quantity), canonical(booked.price))
-        if (row.fill_id, row.status, row.quantity, row.price) != columns:
+        if row.cells != fill_cells(order, booked):
             yield f"fill {row.fill_id} has another row than state"
         for text in _differing("its state", message, fill_message(order, booked)):
             yield f"fill {row.fill_id}: {text}"

@@ -3,7 +3,8 @@
 Rule 1: the floor first. It is durable, and known to every reader of the process, before the first row goes; so a read
 that may have missed a row finds out by looking at the floor afterwards.
 Rule 2: what goes belongs to orders that were over at the floor, all of an order's events or none of them. Orders,
-fills, links, keys and discrepancies stay for ever: keys never expire, and a late report must find its order.
+fills, links, keys, discrepancies and everything of the desk stay for ever: keys never expire, and a late report must
+find its order.
 Rule 3: the floor is a commit's end, and keeps its hash: the chain is verified from there on as ever (chain.py).
 Rule 4: small steps through the one writer. A submit waits behind one of them at most, and a process that dies between
 two of them leaves nothing wrong: the next compaction begins again from the start.
@@ -40,9 +41,9 @@ from orderd.storage.prepare import microseconds
 from orderd.storage.presence import WRITING, stamp_of
 from orderd.storage.queries import Query, Values, compiled
 from orderd.storage.reads import Rows
+from orderd.storage.records import recorded_time
 from orderd.storage.schema import broker_links, journal_meta, order_events, orders, raw_payloads
 from orderd.storage.writer import Statement
-from orderd.wire.messages import recorded_time
 
 ROWS_A_STEP: Final = 200
 """Rows looked at in one step, and deleted in one transaction: some milliseconds of the writer's time."""
@@ -62,6 +63,7 @@ _IS_OVER: Final[ColumnElement[bool]] = and_(orders.c.status.in_(_ENDED_STATES), 
 """The order had ended at the floor, and nothing was heard of it after."""
 
 _EVENT_GOES: Final = exists().where(orders.c.order_id == order_events.c.order_id, _IS_OVER)
+"""An event of the desk has no order: it never goes."""
 
 # A payload without a broker order names ours behind the colon of its kind, such as submit_unclear:<order id>.
 _OWN_ID: Final = literal_column("substr(raw_payloads.kind, instr(raw_payloads.kind, ':') + 1)", Text)
@@ -78,7 +80,9 @@ _PAYLOAD_GOES: Final = and_(
     or_(raw_payloads.c.broker_order_id != _EMPTY, ~_NAMED),
 )
 
-_EVENT: Final = compiled(select(order_events.c.body).where(order_events.c.sequence == _given("sequence")))
+_EVENT: Final = compiled(
+    select(order_events.c.kind, order_events.c.body).where(order_events.c.sequence == _given("sequence"))
+)
 _EVENTS: Final = compiled(
     select(order_events.c.sequence, _EVENT_GOES)
     .where(order_events.c.sequence > _given("after"), order_events.c.sequence <= _given("floor"))
@@ -142,7 +146,7 @@ class Compactor:
         while low < high:
             middle = (low + high + 1) // 2
             rows = await self._read(_EVENT, {"sequence": middle})
-            if recorded_time(rows[0][0]) < cutoff:
+            if recorded_time(*rows[0]) < cutoff:
                 low = middle
             else:
                 high = middle - 1

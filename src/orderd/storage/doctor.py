@@ -20,9 +20,10 @@ from typing import Final
 import msgspec
 
 from orderd.storage import statements
-from orderd.storage.books import EventRow, FillRow, OrderRow, Record, faults
+from orderd.storage.books import ORDER_COLUMNS, EventRow, FillRow, OrderRow, Record, faults
 from orderd.storage.chain import ChainError, Meta, read_meta, verify
 from orderd.storage.connect import read_only_uri
+from orderd.storage.desk_books import discrepancy_faults, records_after
 from orderd.storage.lock import pid_in
 from orderd.storage.migrate import VERSION_TABLE
 from orderd.storage.prepare import EPOCH
@@ -175,6 +176,7 @@ def _contents(connection: sqlite3.Connection) -> Iterator[Check]:
         return
     yield _guarded("chain", lambda: _chain(connection, meta))
     yield _guarded("orders", lambda: _orders(connection))
+    yield _guarded("desk", lambda: _desk(connection))
     yield _guarded("strays", lambda: _strays(connection))
     yield _guarded("discrepancies", lambda: _discrepancies(connection))
     yield _guarded("unknown", lambda: _unknown(connection))
@@ -226,26 +228,45 @@ def _page(connection: sqlite3.Connection, after: int) -> tuple[int, list[Record]
     meta = read_meta(connection)
     floor = 0 if meta is None else meta.floor.sequence
     rows = connection.execute(statements.ORDER_ROWS, (after, PAGE_ORDERS)).fetchall()
-    return (rows[-1][0] if rows else after), [_record(connection, OrderRow(*row[1:]), floor) for row in rows]
+    return (rows[-1][0] if rows else after), [
+        _record(connection, OrderRow(row[1:-4], *row[-4:]), floor) for row in rows
+    ]
 
 
 def _record(connection: sqlite3.Connection, row: OrderRow, floor: int) -> Record:
     def owner(broker_order_id: str) -> str | None:
-        found = connection.execute(statements.FIND_BROKER_ORDER, (row.account_id, broker_order_id)).fetchone()
+        account_id = row.cells[ORDER_COLUMNS.index("account_id")]
+        found = connection.execute(statements.FIND_BROKER_ORDER, (account_id, broker_order_id)).fetchone()
         return str(found[0]) if found else None
 
     return Record(
         row=row,
         events=[EventRow(*event) for event in connection.execute(statements.EVENT_ROWS, (row.order_id,))],
-        fills=[FillRow(*fill) for fill in connection.execute(statements.FILL_ROWS, (row.order_id,))],
+        fills=[FillRow(fill[:-3], *fill[-3:]) for fill in connection.execute(statements.FILL_ROWS, (row.order_id,))],
         owner=owner,
         floor=floor,
     )
 
 
+def _desk(connection: sqlite3.Connection) -> Check:
+    """Decisions, trades, results, risk states, positions; and the events of discrepancies."""
+    found: list[str] = []
+    count = number = 0
+    while True:
+        with _snapshot(connection):
+            page = records_after(connection, number)
+        if not page.count:
+            break
+        number, count = page.last, count + page.count
+        found += page.faults
+    with _snapshot(connection):
+        found += discrepancy_faults(connection)
+    return _of("desk", found, f"{count} records of the desk are what their events say")
+
+
 def _strays(connection: sqlite3.Connection) -> Check:
     found = [f"event {sequence} is of order {order_id}" for sequence, order_id in connection.execute(statements.STRAYS)]
-    return _of("strays", found, "every event has its order")
+    return _of("strays", found, "every event has its order or record")
 
 
 def _discrepancies(connection: sqlite3.Connection) -> Check:

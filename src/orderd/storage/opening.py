@@ -16,12 +16,13 @@ from orderd.storage.checkpoint import Checkpointer, make_durable
 from orderd.storage.connect import open_reader, open_writer, translated
 from orderd.storage.doctor import Verdict, examine
 from orderd.storage.errors import JournalCorruptError, JournalLostError
-from orderd.storage.journal import Parts, SqliteJournal
+from orderd.storage.journal import SqliteJournal
 from orderd.storage.lock import DatabaseLock, Known
 from orderd.storage.migrate import migrate
 from orderd.storage.points import Points
 from orderd.storage.prepare import microseconds
 from orderd.storage.presence import WRITING, stamp_of
+from orderd.storage.reading import Parts
 from orderd.storage.reads import AsyncReads, InlineReads, Reads
 from orderd.storage.runner import Runner, ThreadRunner
 from orderd.storage.schema import journal_meta
@@ -78,7 +79,8 @@ def _opened(path: Path, clock: Clock, ids: Ids, held: tuple[Runner, DatabaseLock
     make_durable(connection, path)
     meta = _begun(connection, clock, ids)
     _verify(path, connection, meta, clock)
-    accounts = frozenset(row[0] for row in connection.execute(statements.ACCOUNTS))
+    asked = (statements.ACCOUNTS, statements.RECORD_ACCOUNTS)
+    accounts = frozenset(row[0] for text in asked for row in connection.execute(text))
     points = open_reader(path)
     undo.callback(points.close)
     checkpoints = open_writer(path)

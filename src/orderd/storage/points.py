@@ -12,9 +12,11 @@ from typing import Any
 import msgspec
 
 from orderd.core.order import Fill, Order
+from orderd.core.records import RecordKind
 from orderd.core.values import ZERO, AccountId, OrderId
-from orderd.ports import JournalError
+from orderd.ports import JournalError, Record
 from orderd.storage import statements
+from orderd.storage.records import record_of
 
 ONE = Decimal(1)
 _order = msgspec.msgpack.Decoder(Order)
@@ -92,6 +94,21 @@ class Points:
     def fill_data(self, order_id: str) -> Sequence[bytes]:
         """See `Journal.fill_data`."""
         return [row[0] for row in self._rows(statements.FILL_DATA, (order_id,))]
+
+    def record_data(self, record_id: str) -> bytes | None:
+        """See `Journal.record_data`."""
+        rows = self._rows(statements.RECORD_DATA, (record_id,))
+        return rows[0][0] if rows else None
+
+    def load_record(self, record_id: str) -> Record | None:
+        """See `Journal.load_record`."""
+        rows = self._rows(statements.LOAD_RECORD, (record_id,))
+        return record_of(rows[0]) if rows else None
+
+    def find_record(self, kind: RecordKind, account_id: str, client_key: str) -> Record | None:
+        """See `Journal.find_record`."""
+        rows = self._rows(statements.FIND_RECORD, (kind.value, account_id, client_key))
+        return record_of(rows[0]) if rows else None
 
     def close(self) -> None:
         """Close the connection."""

@@ -13,6 +13,7 @@ from orderd.core.events import FillBusted, FillCorrected, Filled, Imported, Repl
 from orderd.core.order import AssetClass, Fill, Order
 from orderd.core.values import FillId, canonical
 from orderd.ports import Append, Discrepancy, RawPayload
+from orderd.wire.desk_events import Said, discrepancy_bytes, partial_discrepancy_event, said_by
 from orderd.wire.messages import fill_bytes, partial_event_bytes, successive_order_bytes
 from orderd.wire.symbols import contract
 
@@ -42,6 +43,17 @@ class PreparedEvent(msgspec.Struct, frozen=True, gc=False):
     fills: tuple[PreparedFill, ...]
 
 
+class PreparedDiscrepancy(msgspec.Struct, frozen=True, gc=False):
+    """A record that is opened or closed, and its event without its place."""
+
+    discrepancy_id: str
+    is_closing: bool
+    cells: Cells
+    body: bytes
+    event: bytes
+    said: Said
+
+
 class Prepared(msgspec.Struct, frozen=True):
     """One append, ready but for its sequences. `cells` are the order's columns before `version`."""
 
@@ -52,7 +64,7 @@ class Prepared(msgspec.Struct, frozen=True):
     events: tuple[PreparedEvent, ...]
     links: tuple[Cells, ...]
     raw: tuple[Cells, ...]
-    discrepancies: tuple[Cells, ...] = ()
+    discrepancies: tuple[PreparedDiscrepancy, ...] = ()
 
 
 def microseconds(time: datetime) -> int:
@@ -71,7 +83,7 @@ def expiry_of(order: Order) -> str:
 def prepare(append: Append) -> Prepared:
     """Encode everything an append says that does not depend on its place in the journal."""
     raw = tuple([_raw(payload) for payload in append.raw])
-    differing = tuple([_discrepancy(record) for record in append.discrepancies]) if append.discrepancies else ()
+    differing = _discrepancies(append) if append.discrepancies else ()
     if not append.steps:
         return Prepared(
             order=None,
@@ -89,7 +101,7 @@ def prepare(append: Append) -> Prepared:
     return Prepared(
         order=order,
         is_new=is_new,
-        cells=_cells(order),
+        cells=order_cells(order),
         state=_state.encode(msgspec.structs.replace(order, fills=()) if order.fills else order),
         events=_events(append.steps, order),
         links=tuple(_links(append.steps)) if order.links else (),
@@ -120,7 +132,8 @@ def check(steps: tuple[Step, ...]) -> None:
             raise ValueError(f"order {first.after.order_id}: the steps of one append are one order's next versions")
 
 
-def _cells(order: Order) -> Cells:
+def order_cells(order: Order) -> Cells:
+    """The columns of the order's row before `version`."""
     intent = order.intent
     return (
         order.order_id,
@@ -166,11 +179,16 @@ def _fills(step: Step, final: Order) -> tuple[PreparedFill, ...]:
 
 
 def _fill(step: Step, fill: Fill, final: Order) -> PreparedFill:
-    intent = final.intent
     body = fill_bytes(step.after, fill)
-    cells = (
+    return PreparedFill(fill.fill_id, body, (*fill_cells(final, fill), body, _state.encode(fill)))
+
+
+def fill_cells(order: Order, fill: Fill) -> Cells:
+    """The columns of the fill's row before `sequence`."""
+    intent = order.intent
+    return (
         fill.fill_id,
-        final.order_id,
+        order.order_id,
         intent.account_id,
         intent.symbol,
         intent.trade_id,
@@ -178,10 +196,7 @@ def _fill(step: Step, fill: Fill, final: Order) -> PreparedFill:
         canonical(fill.quantity),
         canonical(fill.price),
         microseconds(fill.recorded_time),
-        body,
-        _state.encode(fill),
     )
-    return PreparedFill(fill.fill_id, body, cells)
 
 
 def _links(steps: tuple[Step, ...]) -> Iterator[Cells]:
@@ -205,7 +220,24 @@ def _raw(payload: RawPayload) -> Cells:
     )
 
 
-def _discrepancy(record: Discrepancy) -> Cells:
+def _discrepancies(append: Append) -> tuple[PreparedDiscrepancy, ...]:
+    order = append.order if append.steps else None
+    return tuple([_discrepancy(record, order) for record in append.discrepancies])
+
+
+def _discrepancy(record: Discrepancy, order: Order | None) -> PreparedDiscrepancy:
+    event = partial_discrepancy_event(record, order)
+    return PreparedDiscrepancy(
+        record.discrepancy_id,
+        record.resolved_time is not None,
+        _discrepancy_cells(record),
+        discrepancy_bytes(record),
+        event,
+        said_by(event),
+    )
+
+
+def _discrepancy_cells(record: Discrepancy) -> Cells:
     """The record's cells, in the order of its table's columns."""
     return (
         record.discrepancy_id,

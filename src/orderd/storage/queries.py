@@ -19,7 +19,6 @@ from sqlalchemy import (
     ColumnElement,
     Integer,
     Text,
-    UnaryExpression,
     bindparam,
     func,
     literal_column,
@@ -28,12 +27,12 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.sql.operators import custom_op
 
 from orderd.core.order import OPEN, OrderState
 from orderd.ports import FillFilter, OrderFilter
 from orderd.storage.prepare import Cell, microseconds
 from orderd.storage.schema import fills, journal_meta, marks, order_events, orders, raw_payloads
+from orderd.storage.statements import not_walked
 
 MAX_BRANCHES: Final = 64
 """More values than this of one filter do not drive: they are checked on the way instead."""
@@ -90,7 +89,7 @@ def orders_page(where: OrderFilter, accounts: Sequence[str], after_key: Key | No
         ranges["after_key"], ranges["after_id"] = after_key
     looked_at = {name: json.dumps(values) for name, values in equal.items() if name not in driving}
     shape = Shape(driving, len(branches), tuple(looked_at), tuple(ranges))
-    return _orders_text(shape), {"limit": limit, **_numbered(driving, branches), **looked_at, **ranges}
+    return _orders_text(shape), {"limit": limit, **numbered(driving, branches), **looked_at, **ranges}
 
 
 def fills_page(where: FillFilter, after_key: Key | None, limit: int) -> tuple[Query, Values]:
@@ -117,7 +116,7 @@ def fills_page(where: FillFilter, after_key: Key | None, limit: int) -> tuple[Qu
     branches = [(value,) for value in given[driver]] if driver else [()]
     looked_at = {name: json.dumps(values) for name, values in given.items() if name != driver}
     shape = Shape(driving, len(branches), tuple(looked_at), (*ranges, "by_time") if is_by_time else tuple(ranges))
-    return _fills_text(shape), {"limit": limit, **_numbered(driving, branches), **looked_at, **ranges}
+    return _fills_text(shape), {"limit": limit, **numbered(driving, branches), **looked_at, **ranges}
 
 
 def _equal_filters(where: OrderFilter) -> dict[str, list[str]]:
@@ -181,7 +180,7 @@ def _order_ranges(where: OrderFilter) -> Values:
     return ranges
 
 
-def _numbered(driving: tuple[str, ...], branches: Sequence[tuple[str, ...]]) -> Values:
+def numbered(driving: tuple[str, ...], branches: Sequence[tuple[str, ...]]) -> Values:
     return {
         f"{name}_{number}": value
         for number, branch in enumerate(branches)
@@ -198,37 +197,39 @@ def compiled(statement: Any) -> Query:  # noqa: ANN401 - any statement: SQLAlche
     return Query(str(text), tuple(text.positiontup or ()))
 
 
-def _given(name: str, kind: type[Text] | type[Integer]) -> Any:  # noqa: ANN401 - a parameter is an expression of its type
+def parameter(name: str, kind: type[Text] | type[Integer]) -> Any:  # noqa: ANN401 - a parameter is an expression of its type
     return bindparam(name, type_=kind())
 
 
 _ORDER_RANGES: Final[dict[str, Condition]] = {
-    "is_external": orders.c.is_external == _given("is_external", Integer),
-    "expires_from": orders.c.expiry_date >= _given("expires_from", Text),
+    "is_external": orders.c.is_external == parameter("is_external", Integer),
+    "expires_from": orders.c.expiry_date >= parameter("expires_from", Text),
     # What never expires has no date, and no date is not an early one.
-    "expires_to": (orders.c.expiry_date <= _given("expires_to", Text)) & (orders.c.expiry_date != _EMPTY),
-    "created_after": orders.c.created_us > _given("created_after", Integer),
-    "created_before": orders.c.created_us < _given("created_before", Integer),
+    "expires_to": (orders.c.expiry_date <= parameter("expires_to", Text)) & (orders.c.expiry_date != _EMPTY),
+    "created_after": orders.c.created_us > parameter("created_after", Integer),
+    "created_before": orders.c.created_us < parameter("created_before", Integer),
     "after_key": tuple_(orders.c.created_us, orders.c.order_id)
-    < tuple_(_given("after_key", Integer), _given("after_id", Text)),
+    < tuple_(parameter("after_key", Integer), parameter("after_id", Text)),
 }
 _FILL_RANGES: Final[dict[str, Condition]] = {
-    "after_number": fills.c.fill_number > _given("after_number", Integer),
-    "recorded_after": fills.c.recorded_us > _given("recorded_after", Integer),
-    "recorded_before": fills.c.recorded_us < _given("recorded_before", Integer),
+    "after_number": fills.c.fill_number > parameter("after_number", Integer),
+    "recorded_after": fills.c.recorded_us > parameter("recorded_after", Integer),
+    "recorded_before": fills.c.recorded_us < parameter("recorded_before", Integer),
 }
 
 
 @lru_cache(maxsize=1024)
 def _orders_text(shape: Shape) -> Query:
     checked = [_ORDER_RANGES[name] for name in shape.ranges if name in _ORDER_RANGES]
-    checked += [_looked_at(orders.c[name]) for name in shape.looked_at]
+    checked += [is_among(orders.c[name]) for name in shape.looked_at]
     # A partial index holds only rows that have one: SQLite must be told that an empty one is not asked for.
     checked += [orders.c[name] != _EMPTY for name in shape.driving if name in {*POINTS, *PARTITIONS} - {"symbol"}]
     position = select(orders.c.order_number, orders.c.created_us, orders.c.order_id).where(*checked)
     newest = position.order_by(orders.c.created_us.desc(), orders.c.order_id.desc())
-    branches = [_first(newest.where(*_branch(orders.c, shape.driving, number))) for number in range(shape.branches)]
-    page = _merged(branches, ("created_us", "order_id"), newest_first=True)
+    branches = [
+        first_rows(newest.where(*branch_of(orders.c, shape.driving, number))) for number in range(shape.branches)
+    ]
+    page = merged(branches, ("created_us", "order_id"), newest_first=True)
     return compiled(
         select(HEAD, orders.c.created_us, orders.c.order_id, orders.c.body)
         .join_from(page, orders, orders.c.order_number == page.c.order_number)
@@ -239,19 +240,21 @@ def _orders_text(shape: Shape) -> Query:
 @lru_cache(maxsize=256)
 def _fills_text(shape: Shape) -> Query:
     checked = [_FILL_RANGES[name] for name in shape.ranges if name in _FILL_RANGES]
-    checked += [_looked_at(fills.c[name]) for name in shape.looked_at]
+    checked += [is_among(fills.c[name]) for name in shape.looked_at]
     if "trade_id" in shape.driving:
         checked.append(fills.c.trade_id != _EMPTY)
     place: ColumnElement[Any] = fills.c.fill_number
     if not shape.driving:
-        place = _not_walked(place) if "by_time" in shape.ranges else place
+        place = not_walked(place) if "by_time" in shape.ranges else place
         rows = select(HEAD, fills.c.fill_number, fills.c.body).where(*checked).order_by(place)
-        return compiled(_first(rows))
+        return compiled(first_rows(rows))
     branches = [
-        _first(select(fills.c.fill_number).where(*_branch(fills.c, shape.driving, number), *checked).order_by(place))
+        first_rows(
+            select(fills.c.fill_number).where(*branch_of(fills.c, shape.driving, number), *checked).order_by(place)
+        )
         for number in range(shape.branches)
     ]
-    page = _merged(branches, ("fill_number",), newest_first=False)
+    page = merged(branches, ("fill_number",), newest_first=False)
     return compiled(
         select(HEAD, fills.c.fill_number, fills.c.body)
         .join_from(page, fills, fills.c.fill_number == page.c.fill_number)
@@ -259,50 +262,49 @@ def _fills_text(shape: Shape) -> Query:
     )
 
 
-def _branch(columns: Any, driving: tuple[str, ...], number: int) -> list[Condition]:  # noqa: ANN401
-    return [columns[name] == _given(f"{name}_{number}", Text) for name in driving]
+def branch_of(columns: Any, driving: tuple[str, ...], number: int) -> list[Condition]:  # noqa: ANN401
+    return [columns[name] == parameter(f"{name}_{number}", Text) for name in driving]
 
 
-def _looked_at(column: Column[Any]) -> Condition:
+def is_among(column: Column[Any]) -> Condition:
     """Check a column on the way, whatever the number of values: they are given as one JSON list."""
-    values = func.json_each(_given(column.name, Text)).table_valued("value")
-    return _not_walked(column).in_(select(values.c.value))
+    values = func.json_each(parameter(column.name, Text)).table_valued("value")
+    return not_walked(column).in_(select(values.c.value))
 
 
-def _not_walked(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Keep SQLite from walking this column's index instead of the one that was chosen."""
-    plus: custom_op[Any] = custom_op("+")
-    return UnaryExpression(column, operator=plus)
-
-
-def _merged(branches: Sequence[Any], key: Sequence[str], *, newest_first: bool) -> Any:  # noqa: ANN401
+def merged(branches: Sequence[Any], key: Sequence[str], *, newest_first: bool) -> Any:  # noqa: ANN401
     if len(branches) == 1:
         return branches[0].subquery("page")
     rows = union_all(*(select(branch.subquery()) for branch in branches)).subquery("branches")
     order = [rows.c[name].desc() if newest_first else rows.c[name].asc() for name in key]
-    return _first(select(rows).order_by(*order)).subquery("page")
+    return first_rows(select(rows).order_by(*order)).subquery("page")
 
 
-def _first(statement: Any) -> Any:  # noqa: ANN401 - any select gives the same select
+def first_rows(statement: Any) -> Any:  # noqa: ANN401 - any select gives the same select
     """Stop after `limit` rows. (Without an offset SQLAlchemy would add a nameless parameter for it.)"""
-    return statement.limit(_given("limit", Integer)).offset(literal_column("0", Integer))
+    return statement.limit(parameter("limit", Integer)).offset(literal_column("0", Integer))
 
 
-ORDER_EVENTS: Final = compiled(
-    _first(
+STORY: Final = compiled(
+    first_rows(
         select(HEAD, order_events.c.version, order_events.c.body)
-        .where(order_events.c.order_id == _given("order_id", Text), order_events.c.version > _given("after", Integer))
+        .where(
+            order_events.c.order_id == parameter("order_id", Text),
+            order_events.c.version > parameter("after", Integer),
+            order_events.c.kind == parameter("kind", Integer),
+        )
         .order_by(order_events.c.version)
     )
 )
-"""The order's story, oldest first: head, version, body."""
+"""The story of an order or a record, oldest first: head, version, body."""
 
 EVENTS_AFTER: Final = compiled(
-    _first(
+    first_rows(
         select(
             order_events.c.sequence,
+            order_events.c.kind,
+            order_events.c.order_id,
             orders.c.account_id,
-            orders.c.order_id,
             orders.c.symbol,
             orders.c.strategy,
             orders.c.trace_id,
@@ -310,12 +312,12 @@ EVENTS_AFTER: Final = compiled(
             orders.c.trade_id,
             order_events.c.body,
         )
-        .join_from(order_events, orders, orders.c.order_id == order_events.c.order_id)
-        .where(order_events.c.sequence > _given("after", Integer))
+        .select_from(order_events.outerjoin(orders, orders.c.order_id == order_events.c.order_id))
+        .where(order_events.c.sequence > parameter("after", Integer))
         .order_by(order_events.c.sequence)
     )
 )
-"""Events in sequence order, with what they are filtered by."""
+"""Events in sequence order, those of orders with what they are filtered by."""
 
 OPEN_NUMBERS: Final = compiled(
     select(orders.c.order_number)
@@ -328,7 +330,7 @@ ORDERS_WITH_FILLS: Final = compiled(
     select(orders.c.order_id, orders.c.state, orders.c.sequence, fills.c.state.label("fill"))
     .select_from(orders.outerjoin(fills, fills.c.order_id == orders.c.order_id))
     .where(
-        orders.c.order_number.in_(select(func.json_each(_given("numbers", Text)).table_valued("value").c.value)),
+        orders.c.order_number.in_(select(func.json_each(parameter("numbers", Text)).table_valued("value").c.value)),
     )
     .order_by(orders.c.order_number, fills.c.fill_number)
 )
@@ -339,9 +341,9 @@ LATEST_RAW: Final = compiled(
         raw_payloads.c.payload_number
         == select(func.max(raw_payloads.c.payload_number))
         .where(
-            raw_payloads.c.account_id == _given("account_id", Text),
+            raw_payloads.c.account_id == parameter("account_id", Text),
             raw_payloads.c.broker_order_id.in_(
-                select(func.json_each(_given("broker_order_ids", Text)).table_valued("value").c.value)
+                select(func.json_each(parameter("broker_order_ids", Text)).table_valued("value").c.value)
             ),
         )
         .scalar_subquery()
@@ -349,4 +351,4 @@ LATEST_RAW: Final = compiled(
 )
 """The newest payload about any of these broker orders."""
 
-MARK: Final = compiled(select(marks.c.value).where(marks.c.name == _given("name", Text)))
+MARK: Final = compiled(select(marks.c.value).where(marks.c.name == parameter("name", Text)))

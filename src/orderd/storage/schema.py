@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0003"
+REVISION = "0004"
 """The newest migration; a test holds it to the scripts in migrations/versions."""
 
 metadata = MetaData()
@@ -94,8 +94,13 @@ order_events = Table(
     Column("version", Integer, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("commit_hash", LargeBinary),
+    Column("kind", Integer, nullable=False, server_default=text("0")),
 )
-"""`body`: oms.v1.OrderEvent, written once, sent verbatim. `commit_hash`: on each commit's last event (chain.py)."""
+"""`body`: oms.v1.OrderEvent, written once, sent verbatim. `commit_hash`: on each commit's last event (chain.py).
+`kind`: ORDER_EVENT, or DESK_EVENT: then `order_id` and `version` are a record's or a discrepancy's, and `body` is an
+oms.v1.DeskEvent."""
+ORDER_EVENT = 0
+DESK_EVENT = 1
 
 # Also the net under the engine's promise that a decision follows the last committed event.
 Index("order_events_by_order", order_events.c.order_id, order_events.c.version, unique=True)
@@ -191,6 +196,66 @@ Index(
     unique=True,
     sqlite_where=discrepancies.c.resolved_us.is_(None),
 )
+
+desk_records = Table(
+    "desk_records",
+    metadata,
+    Column("record_number", Integer, primary_key=True),
+    Column("record_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("account_id", Text, nullable=False),
+    Column("client_key", Text, nullable=False),
+    Column("created_us", Integer, nullable=False),
+    Column("symbol", Text, nullable=False),
+    Column("underlying", Text, nullable=False),
+    Column("expiry_date", Text, nullable=False),
+    Column("strategy", Text, nullable=False),
+    Column("trace_id", Text, nullable=False),
+    Column("decision_id", Text, nullable=False),
+    Column("trade_id", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("is_open", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+)
+"""What the desk remembers, as of each record's last event. `body`: its message with its sequence; `state`: the desk's
+own value. Every record's events stand in order_events, and stay for ever."""
+
+Index("desk_records_by_id", desk_records.c.record_id, unique=True)
+Index(
+    "desk_records_by_key",
+    desk_records.c.kind,
+    desk_records.c.account_id,
+    desk_records.c.client_key,
+    unique=True,
+    sqlite_where=desk_records.c.client_key != text("''"),
+)
+NEWEST_RECORD_FIRST = (desk_records.c.created_us, desk_records.c.record_id)
+Index("desk_records_by_account", desk_records.c.account_id, desk_records.c.kind, *NEWEST_RECORD_FIRST)
+Index(
+    "desk_records_by_status",
+    desk_records.c.kind,
+    desk_records.c.status,
+    desk_records.c.account_id,
+    *NEWEST_RECORD_FIRST,
+)
+Index(
+    "desk_records_open",
+    desk_records.c.kind,
+    *NEWEST_RECORD_FIRST,
+    sqlite_where=desk_records.c.is_open == text("1"),
+)
+for _name in ("symbol", "strategy", "trace_id", "decision_id", "trade_id"):
+    _column = desk_records.c[_name]
+    Index(
+        f"desk_records_by_{_name.removesuffix('_id')}",
+        _column,
+        desk_records.c.kind,
+        *NEWEST_RECORD_FIRST,
+        sqlite_where=_column != text("''"),
+    )
 
 marks = Table(
     "marks",

@@ -10,9 +10,11 @@ from typing import Any, Final
 
 from sqlalchemy import (
     ClauseElement,
+    ColumnElement,
     Integer,
     Table,
     Text,
+    UnaryExpression,
     bindparam,
     column,
     func,
@@ -24,10 +26,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.sql.operators import custom_op
 
 from orderd.storage.prepare import Cells
+from orderd.storage.records import CHANGING, COLUMNS, FIXED
 from orderd.storage.schema import (
+    DESK_EVENT,
+    ORDER_EVENT,
     broker_links,
+    desk_records,
     discrepancies,
     fills,
     journal_meta,
@@ -51,6 +58,12 @@ def sql(statement: ClauseElement, *names: str, columns: Sequence[str] | None = N
     if found != list(names):
         raise ValueError(f"parameters are {found}, expected {list(names)}")
     return str(compiled)
+
+
+def not_walked(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Keep SQLite from walking this column's index instead of the one that was chosen."""
+    plus: custom_op[Any] = custom_op("+")
+    return UnaryExpression(column, operator=plus)
 
 
 class ManyRows:
@@ -139,6 +152,23 @@ def _discrepancy_upsert() -> ManyRows:
     return ManyRows(sql(closing, *names, columns=names), len(names))
 
 
+def _record_update() -> ManyRows:
+    """As for an order. What a record says for good must be the same, or the change is refused, too."""
+    names = ("previous", *COLUMNS)
+    columns: list[Any] = [column(name) for name in names]
+    new = values(*columns, name="new").data([tuple(range(len(names)))]).cte("new")
+    statement = (
+        update(desk_records)
+        .values({name: new.c[name] for name in (*CHANGING, "version", "sequence", "body", "state")})
+        .where(
+            desk_records.c.record_id == new.c.record_id,
+            desk_records.c.version == new.c.previous,
+            *(not_walked(desk_records.c[name]) == new.c[name] for name in FIXED if name != "record_id"),
+        )
+    )
+    return ManyRows(sql(statement, *(f"param_{n + 1}" for n in range(len(names)))), len(names))
+
+
 INSERT_ORDERS = _inserting(orders, leaving_out=["order_number"])
 UPDATE_ORDERS = _order_update()
 INSERT_EVENTS = _inserting(order_events)
@@ -146,6 +176,8 @@ UPSERT_FILLS = _fill_upsert()
 UPSERT_LINKS = _link_upsert()
 INSERT_RAW = _inserting(raw_payloads, leaving_out=["payload_number"])
 UPSERT_DISCREPANCIES = _discrepancy_upsert()
+INSERT_RECORDS = _inserting(desk_records, leaving_out=["record_number"])
+UPDATE_RECORDS = _record_update()
 
 MOVE_HEAD = sql(
     update(journal_meta).values(head_sequence=bindparam("head"), head_hash=bindparam("hash")), "head", "hash"
@@ -184,11 +216,38 @@ ORDER_DATA = sql(select(orders.c.body).where(orders.c.order_id == bindparam("ord
 FILL_DATA = sql(
     select(fills.c.body).where(fills.c.order_id == bindparam("order_id")).order_by(fills.c.fill_number), "order_id"
 )
-# Every account there is, one seek each: the smallest, then the smallest above it, and so on.
-_smallest = select(func.min(orders.c.account_id).label("account_id")).cte("account", recursive=True)
-_above = select(func.min(orders.c.account_id)).where(orders.c.account_id > _smallest.c.account_id).scalar_subquery()
-_each = _smallest.union_all(select(_above).where(_smallest.c.account_id.is_not(None)))
-ACCOUNTS = sql(select(_each.c.account_id).where(_each.c.account_id.is_not(None)))
+_RECORD = [desk_records.c[name] for name in COLUMNS]
+RECORD_DATA = sql(select(desk_records.c.body).where(desk_records.c.record_id == bindparam("record_id")), "record_id")
+LOAD_RECORD = sql(select(*_RECORD).where(desk_records.c.record_id == bindparam("record_id")), "record_id")
+FIND_RECORD = sql(
+    select(*_RECORD).where(
+        desk_records.c.kind == bindparam("kind"),
+        desk_records.c.account_id == bindparam("account_id"),
+        desk_records.c.client_key == bindparam("client_key"),
+        desk_records.c.client_key != _EMPTY,
+    ),
+    "kind",
+    "account_id",
+    "client_key",
+)
+DISCREPANCY_END = sql(
+    select(discrepancies.c.resolved_us).where(discrepancies.c.discrepancy_id == bindparam("discrepancy_id")),
+    "discrepancy_id",
+)
+DISCREPANCY_ENDS = sql(select(discrepancies.c.discrepancy_id, discrepancies.c.resolved_us))
+
+
+def _accounts_of(table: Table) -> str:
+    """Every account there is, one seek each: the smallest, then the smallest above it, and so on."""
+    account = table.c.account_id
+    smallest = select(func.min(account).label("account_id")).cte("account", recursive=True)
+    above = select(func.min(account)).where(account > smallest.c.account_id).scalar_subquery()
+    each = smallest.union_all(select(above).where(smallest.c.account_id.is_not(None)))
+    return sql(select(each.c.account_id).where(each.c.account_id.is_not(None)))
+
+
+ACCOUNTS = _accounts_of(orders)
+RECORD_ACCOUNTS = _accounts_of(desk_records)
 META = sql(
     select(
         journal_meta.c.journal_id,
@@ -228,8 +287,7 @@ SET_MARK = sql(
 ORDER_ROWS = sql(
     select(
         orders.c.order_number,
-        *(orders.c[name] for name in ("order_id", "account_id", "client_order_id", "status", "symbol")),
-        *(orders.c[name] for name in ("version", "sequence", "body", "state")),
+        *(column for column in orders.columns if column is not orders.c.order_number),
     )
     .where(orders.c.order_number > bindparam("after"))
     .order_by(orders.c.order_number)
@@ -240,19 +298,40 @@ ORDER_ROWS = sql(
 )
 EVENT_ROWS = sql(
     select(order_events.c.sequence, order_events.c.order_id, order_events.c.version, order_events.c.body)
-    .where(order_events.c.order_id == bindparam("order_id"))
+    .where(order_events.c.order_id == bindparam("order_id"), order_events.c.kind == literal_column(str(ORDER_EVENT)))
     .order_by(order_events.c.version),
     "order_id",
 )
 FILL_ROWS = sql(
-    select(*(fills.c[name] for name in ("fill_id", "status", "quantity", "price", "body", "state")))
+    select(*(column for column in fills.columns if column is not fills.c.fill_number))
     .where(fills.c.order_id == bindparam("order_id"))
     .order_by(fills.c.fill_number),
     "order_id",
 )
+RECORD_ROWS = sql(
+    select(desk_records.c.record_number, *_RECORD)
+    .where(desk_records.c.record_number > bindparam("after"))
+    .order_by(desk_records.c.record_number)
+    .limit(bindparam("limit", type_=Integer))
+    .offset(literal_column("0", Integer)),
+    "after",
+    "limit",
+)
+RECORD_EVENT_ROWS = sql(
+    select(order_events.c.sequence, order_events.c.version, order_events.c.body)
+    .where(order_events.c.order_id == bindparam("record_id"), order_events.c.kind == literal_column(str(DESK_EVENT)))
+    .order_by(order_events.c.version),
+    "record_id",
+)
 STRAYS = sql(
     select(order_events.c.sequence, order_events.c.order_id)
-    .where(~select(orders.c.order_id).where(orders.c.order_id == order_events.c.order_id).exists())
+    .where(
+        ~select(orders.c.order_id).where(orders.c.order_id == order_events.c.order_id).exists(),
+        ~select(desk_records.c.record_id).where(desk_records.c.record_id == order_events.c.order_id).exists(),
+        ~select(discrepancies.c.discrepancy_id)
+        .where(discrepancies.c.discrepancy_id == order_events.c.order_id)
+        .exists(),
+    )
     .limit(literal_column("100", Integer))
     .offset(literal_column("0", Integer))
 )

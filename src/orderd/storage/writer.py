@@ -9,24 +9,37 @@ gives its numbers back before the next call takes them: there are no gaps. What 
 
 import sqlite3
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
 from orderd.core.order import Order
+from orderd.core.records import RecordKind
 from orderd.core.turnstiles import Recorded
-from orderd.ports import Entry, KeyTakenError
+from orderd.ports import Entry, KeyTakenError, RecordTakenError
 from orderd.storage import statements
 from orderd.storage.chain import GENESIS, digest_of, read_meta
 from orderd.storage.errors import ConflictError
-from orderd.storage.prepare import Cells, Prepared
+from orderd.storage.prepare import Cells, Prepared, PreparedDiscrepancy
 from orderd.storage.recent import Changed, Fill
-from orderd.wire.splice import complete_event, with_sequence
+from orderd.storage.records import COLUMNS, FIXED, PreparedChange, desk_entry
+from orderd.storage.schema import DESK_EVENT, ORDER_EVENT
+from orderd.wire.splice import complete_desk_event, complete_event, with_sequence
+
+_VERSION: Final = COLUMNS.index("version")
 
 
 class AppendCall(msgspec.Struct, frozen=True):
     """One call of `append`: all of it or nothing."""
 
     appends: tuple[Prepared, ...]
+
+
+class RecordCall(msgspec.Struct, frozen=True):
+    """One call of `record`: all of it or nothing."""
+
+    changes: tuple[PreparedChange, ...]
+    marks: tuple[Cells, ...]
 
 
 class Statement(msgspec.Struct, frozen=True):
@@ -36,8 +49,8 @@ class Statement(msgspec.Struct, frozen=True):
     cells: Cells
 
 
-Call = AppendCall | Statement
-Result = tuple[Recorded, ...] | bool | KeyTakenError | ConflictError
+Call = AppendCall | RecordCall | Statement
+Result = tuple[Recorded, ...] | tuple[int, ...] | bool | KeyTakenError | RecordTakenError | ConflictError
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -63,6 +76,10 @@ class _Rows:
         self.links: list[Cells] = []
         self.raw: list[Cells] = []
         self.discrepancies: list[Cells] = []
+        self.is_closed: dict[str, bool] = {}
+        """Discrepancies that this transaction opens or closes."""
+        self.records: dict[str, tuple[int, Cells]] = {}
+        """The version before this transaction (0: it is new), and the row after it."""
         self.entries: list[Entry] = []
         self.changes: list[Changed] = []
 
@@ -77,10 +94,19 @@ class _Rows:
             statements.UPSERT_FILLS.run(connection, self.fills)
         if self.links:
             statements.UPSERT_LINKS.run(connection, self.links)
+        if self.raw or self.discrepancies or self.records:
+            self._run_rarer(connection)
+
+    def _run_rarer(self, connection: sqlite3.Connection) -> None:
         if self.raw:
             statements.INSERT_RAW.run(connection, self.raw)
         if self.discrepancies:
             statements.UPSERT_DISCREPANCIES.run(connection, self.discrepancies)
+        new = [row for previous, row in self.records.values() if not previous]
+        changed = [(previous, *row) for previous, row in self.records.values() if previous]
+        statements.INSERT_RECORDS.run(connection, new)
+        if statements.UPDATE_RECORDS.run(connection, changed) < len(changed):
+            raise sqlite3.IntegrityError("a record is not at the version this change follows, or was made as another")
 
 
 class Writer:
@@ -120,7 +146,7 @@ class Writer:
         digest = self._hash
         if rows.events:
             digest = digest_of(digest, [entry.data for entry in rows.entries])
-            rows.events[-1] = (*rows.events[-1][:-1], digest)
+            rows.events[-1] = (*rows.events[-1][:4], digest, *rows.events[-1][5:])
         rows.run(self._connection)
         self._hash = digest
         return Written(results, tuple(rows.entries), tuple(rows.changes), self._head, len(results) + len(rows.entries))
@@ -150,18 +176,40 @@ class Writer:
             self._connection.execute(statements.END_COMMIT, (self._hash, self._head))
         return Written(tuple(results), tuple(entries), tuple(changes), self._head, len(results) + len(entries))
 
-    def _refusal(self, call: Call, error: sqlite3.IntegrityError) -> KeyTakenError | ConflictError:
-        if isinstance(call, AppendCall):
-            keys: list[tuple[str, str]] = []
-            for prepared in call.appends:
-                order = prepared.order
-                if order is None or not prepared.is_new or order.is_external:
-                    continue
-                key = (order.intent.account_id, order.intent.client_order_id)
-                if key in keys or self._connection.execute(statements.FIND_KEY, key).fetchone():
-                    return KeyTakenError(key[1])
-                keys.append(key)
-        return ConflictError(str(error))
+    def _refusal(self, call: Call, error: sqlite3.IntegrityError) -> KeyTakenError | RecordTakenError | ConflictError:
+        taken: KeyTakenError | RecordTakenError | None = None
+        match call:
+            case AppendCall():
+                taken = self._taken_key(call)
+            case RecordCall():
+                taken = self._taken_record(call)
+            case Statement():
+                pass
+        return taken or ConflictError(str(error))
+
+    def _taken_key(self, call: AppendCall) -> KeyTakenError | None:
+        keys: list[tuple[str, str]] = []
+        for prepared in call.appends:
+            order = prepared.order
+            if order is None or not prepared.is_new or order.is_external:
+                continue
+            key = (order.intent.account_id, order.intent.client_order_id)
+            if key in keys or self._connection.execute(statements.FIND_KEY, key).fetchone():
+                return KeyTakenError(key[1])
+            keys.append(key)
+        return None
+
+    def _taken_record(self, call: RecordCall) -> RecordTakenError | None:
+        keys: list[tuple[str, str, str]] = []
+        for change in call.changes:
+            record = change.record
+            if record.version > 1 or not record.client_key:
+                continue
+            key = (record.kind.value, record.account_id, record.client_key)
+            if key in keys or self._connection.execute(statements.FIND_RECORD, key).fetchone():
+                return RecordTakenError(record.kind, record.client_key)
+            keys.append(key)
+        return None
 
     def _take(self, call: Call, rows: _Rows) -> Result:
         match call:
@@ -169,10 +217,15 @@ class Writer:
                 recorded: list[Recorded] = []
                 for prepared in call.appends:
                     rows.raw += prepared.raw
-                    rows.discrepancies += prepared.discrepancies
                     if prepared.order is not None:
                         recorded.append(self._record(prepared, prepared.order, rows))
+                    for differing in prepared.discrepancies:
+                        self._differ(differing, rows)
                 return tuple(recorded)
+            case RecordCall():
+                for mark in call.marks:
+                    self._connection.execute(statements.SET_MARK, mark)
+                return tuple([self._change(change, rows) for change in call.changes])
             case Statement():
                 # A statement that follows appends of its batch must see them: none does, so order does not matter.
                 return self._connection.execute(call.text, call.cells).rowcount > 0
@@ -186,7 +239,7 @@ class Writer:
             sequence = self._head + 1
             body = with_sequence(event.order, sequence)
             data = complete_event(event.event, body, sequence)
-            rows.events.append((sequence, order.order_id, event.version, data, None))
+            rows.events.append((sequence, order.order_id, event.version, data, None, ORDER_EVENT))
             rows.entries.append(_entry(sequence, order, data))
             for fill in event.fills:
                 rows.fills.append((*fill.cells[:-2], sequence, *fill.cells[-2:]))
@@ -211,6 +264,45 @@ class Writer:
             earlier = rows.updates.get(order_id)
             previous = prepared.events[0].version - 1 if earlier is None else earlier[1]
             rows.updates[order_id] = (order_id, previous, order.state.value, *tail)
+
+    def _change(self, change: PreparedChange, rows: _Rows) -> int:
+        """Give a record's event its sequence, and put its row where one row a record is written."""
+        record = change.record
+        sequence = self._head = self._head + 1
+        body = with_sequence(record.body, sequence)
+        data = complete_desk_event(change.event, record.kind, body, sequence)
+        rows.events.append((sequence, record.record_id, record.version, data, None, DESK_EVENT))
+        rows.entries.append(desk_entry(sequence, record.record_id, change.said, record.kind, data))
+        row = (*change.fixed, *change.changing, record.version, sequence, body, record.state)
+        known = rows.records.get(record.record_id)
+        if known is not None:
+            _must_follow(known[1], change)
+        rows.records[record.record_id] = (record.version - 1 if known is None else known[0], row)
+        return sequence
+
+    def _differ(self, differing: PreparedDiscrepancy, rows: _Rows) -> None:
+        """Open or close a discrepancy; what is there already, or closed already, stays as it is and tells nothing."""
+        discrepancy_id, is_closing = differing.discrepancy_id, differing.is_closing
+        is_closed = rows.is_closed.get(discrepancy_id)
+        if is_closed is None:
+            row = self._connection.execute(statements.DISCREPANCY_END, (discrepancy_id,)).fetchone()
+            is_closed = None if row is None else row[0] is not None
+        if is_closed or (is_closed is not None and not is_closing):
+            return
+        rows.is_closed[discrepancy_id] = is_closing
+        rows.discrepancies.append(differing.cells)
+        sequence = self._head = self._head + 1
+        kind = RecordKind.DISCREPANCY
+        data = complete_desk_event(differing.event, kind, differing.body, sequence)
+        rows.events.append((sequence, discrepancy_id, 2 if is_closing else 1, data, None, DESK_EVENT))
+        rows.entries.append(desk_entry(sequence, discrepancy_id, differing.said, kind, data))
+
+
+def _must_follow(row: Cells, change: PreparedChange) -> None:
+    """Hold a second change of a record in one transaction to what its row will be. Raises IntegrityError."""
+    record = change.record
+    if row[: len(FIXED)] != change.fixed or row[_VERSION] != record.version - 1:
+        raise sqlite3.IntegrityError(f"{record.kind} {record.record_id} does not follow its last version")
 
 
 def _entry(sequence: int, order: Order, data: bytes) -> Entry:

@@ -14,6 +14,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from oms.v1 import order_pb2 as pb
 from oms.v1 import order_service_pb2 as service_pb
+from oms.v1 import trade_service_pb2 as desk_pb
+from orderd.core.records import RecordKind
 
 _VARINT: Final = 0
 _LENGTH: Final = 2
@@ -53,6 +55,17 @@ def tag(message: Descriptor, field: str) -> bytes:
 _ORDER_SEQUENCE: Final = tag(pb.Order.DESCRIPTOR, "sequence")
 _EVENT_SEQUENCE: Final = tag(pb.OrderEvent.DESCRIPTOR, "sequence")
 _EVENT_ORDER: Final = tag(pb.OrderEvent.DESCRIPTOR, "order")
+
+_DESK: Final = desk_pb.DeskEvent.DESCRIPTOR
+_DESK_SEQUENCE: Final = tag(_DESK, "sequence")
+_SUBJECTS: Final = {
+    RecordKind.DECISION: tag(_DESK, "decision"),
+    RecordKind.TRADE: tag(_DESK, "trade"),
+    RecordKind.COMPLETED_TRADE: tag(_DESK, "completed_trade"),
+    RecordKind.RISK: tag(_DESK, "risk_status"),
+    RecordKind.POSITION: tag(_DESK, "position"),
+    RecordKind.DISCREPANCY: tag(_DESK, "discrepancy"),
+}
 
 _STREAM: Final = service_pb.StreamOrderEventsResponse.DESCRIPTOR
 _STREAM_SEQUENCE: Final = tag(_STREAM, "sequence")
@@ -112,7 +125,7 @@ def text_field(tag: bytes, text: str) -> bytes:
 
 
 def with_sequence(partial: bytes, sequence: int) -> bytes:
-    """Complete the bytes of an `Order` that were made without their sequence."""
+    """Complete the bytes of an `Order`, or of a record of the desk, that were made without their sequence."""
     return partial + number_field(_ORDER_SEQUENCE, sequence)
 
 
@@ -124,6 +137,11 @@ def is_at(order: bytes, sequence: int) -> bool:
 def complete_event(partial: bytes, order: bytes, sequence: int) -> bytes:
     """Complete the bytes of an `OrderEvent` with the bytes of the complete order after it, and its sequence."""
     return b"".join((partial, _EVENT_ORDER, varint(len(order)), order, number_field(_EVENT_SEQUENCE, sequence)))
+
+
+def complete_desk_event(partial: bytes, kind: RecordKind, subject: bytes, sequence: int) -> bytes:
+    """Complete the bytes of a `DeskEvent` with the complete bytes of what it is about, and its sequence."""
+    return b"".join((partial, _SUBJECTS[kind], varint(len(subject)), subject, number_field(_DESK_SEQUENCE, sequence)))
 
 
 def _streamed(sequence: int, previous_sequence: int, payload: bytes) -> bytes:
