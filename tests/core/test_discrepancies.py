@@ -14,6 +14,7 @@ from tests.core.builders import (
     cancel,
     created,
     dec,
+    executed,
     fill,
     number_of,
     replace,
@@ -69,6 +70,8 @@ def test_the_rest_is_not_settled_by_the_record() -> None:
     assert {is_settled(kind, ended) for kind in rest} == {""}
 
 
+WHOLE = after(executed("e-1", "1", cum="1", on="b-1"), executed("e-2", "3", cum="4", on="b-2"), start=BOUND)
+"""A successor that counts from its elder's total on."""
 EXECUTIONS_DUE = after(ACCEPTED, report(Phase.CANCELED, filled_quantity=dec("4"), average_price=dec("20")))
 
 
@@ -87,6 +90,8 @@ EXECUTIONS_DUE = after(ACCEPTED, report(Phase.CANCELED, filled_quantity=dec("4")
         (K.EXECUTION_CHANGED, BOUND, view_of(BOUND, broker_order_id="b-2"), None),
         (K.EXECUTIONS_MISSING, EXECUTIONS_DUE, view_of(EXECUTIONS_DUE, Phase.CANCELED, filled_quantity="4"), True),
         (K.EXECUTIONS_MISSING, EXECUTIONS_DUE, view_of(EXECUTIONS_DUE, Phase.CANCELED), False),
+        (K.EXECUTIONS_MISSING, WHOLE, view_of(WHOLE, Phase.CANCELED, filled_quantity="4"), False),
+        (K.EXECUTIONS_MISSING, WHOLE, view_of(WHOLE, Phase.CANCELED, filled_quantity="5"), True),
         (K.PRICE_MISSING, FOUR, view_of(FOUR), False),
         (K.FILLED_SHORT, FOUR, view_of(FOUR, Phase.FILLED), True),
         (K.FILLED_SHORT, FOUR, view_of(FOUR), False),

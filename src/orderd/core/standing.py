@@ -6,7 +6,7 @@ from orderd.core.discrepancies import DiscrepancyKind
 from orderd.core.facts import View
 from orderd.core.order import BrokerLink, Order, Phase
 from orderd.core.reconcile import differences, is_comparable
-from orderd.core.settle import ENDS, missing
+from orderd.core.settle import ENDS, fits_chain, missing
 
 _FIGURES = frozenset({DiscrepancyKind.STATE_DIFFERS, DiscrepancyKind.QUANTITY_DIFFERS, DiscrepancyKind.AVERAGE_DIFFERS})
 _EXECUTIONS = frozenset({DiscrepancyKind.EXECUTION_OVERLAPS, DiscrepancyKind.EXECUTION_CHANGED})
@@ -34,7 +34,8 @@ def _stands(kind: DiscrepancyKind, order: Order, link: BrokerLink, view: View) -
     """The kinds that have a question of their own."""
     match kind:
         case DiscrepancyKind.EXECUTIONS_MISSING | DiscrepancyKind.PRICE_MISSING:
-            return missing(order, link)
+            # An ended successor's figure that is the whole chain's: the executions were asked for when this was found.
+            return missing(order, link) and not fits_chain(order, link)
         case DiscrepancyKind.FILLED_SHORT:
             return view.phase is Phase.FILLED and order.is_open
         case DiscrepancyKind.ENDED_BUT_LIVE:
