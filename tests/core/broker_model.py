@@ -4,7 +4,7 @@ Everything it ever said is in `messages`, in the order it happened. Tests delive
 and answer the reads that `decide` asks for from the books as they stand.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 
@@ -38,6 +38,8 @@ class Trade:
     cum: Decimal
     time: datetime
     is_live: bool = True
+    amended: tuple[Decimal, datetime] | None = None
+    """Of what a correction made: the broker's total then, and when it was."""
 
 
 @dataclass
@@ -67,9 +69,12 @@ class Book:
 class Model:
     """The books of one logical order (a chain of broker orders), and the messages about it."""
 
-    def __init__(self, quantity: int, *, carries_over: bool = False) -> None:
-        """`carries_over`: a successor's printed quantity starts at its predecessors' total, not at zero."""
+    def __init__(self, quantity: int, *, carries_over: bool = False, lists_what_became: bool = False) -> None:
+        """`carries_over`: a successor's printed quantity starts at its predecessors' total, not at zero.
+        `lists_what_became`: a list shows what stands only; what a correction made at the total of that moment.
+        """
         self.carries_over = carries_over
+        self.lists_what_became = lists_what_became
         self.now = AT
         self.messages: list[Fact] = []
         self.books: list[Book] = []
@@ -283,6 +288,7 @@ class Model:
         )
         trade.is_live = False
         book.trades.append(new)
+        new.amended = (self.view(book).filled_quantity, self.now)
         if new.quantity != trade.quantity:
             self._undone(book)
         self.messages.append(
@@ -328,12 +334,27 @@ class Model:
         ]
 
     def listed(self, broker_order_id: str, at: datetime, now_ns: int, *, renamed: bool) -> list[Fact]:
-        """The executions of one order, as a list prints them: undone ones too, corrections by their new id."""
+        """The executions of one order, as a list prints them: undone ones too, of corrections what was there before."""
+        if self.lists_what_became:
+            return self._became(broker_order_id, at, now_ns)
         return [
             Executed(at=at, source=EventSource.ENGINE, heard_ns=now_ns, execution=self.execution(b, t, renamed=renamed))
             for b in self.books
             for t in b.trades
             if b.broker_order_id == broker_order_id and not t.execution_id.startswith("c-")
+        ]
+
+    def _became(self, broker_order_id: str, at: datetime, now_ns: int) -> list[Fact]:
+        """Only what stands, by the time of its row."""
+        rows = [
+            (book, trade if trade.amended is None else replace(trade, cum=trade.amended[0], time=trade.amended[1]))
+            for book in self.books
+            for trade in book.trades
+            if book.broker_order_id == broker_order_id and trade.is_live
+        ]
+        return [
+            Executed(at=at, source=EventSource.ENGINE, heard_ns=now_ns, execution=self.execution(book, trade))
+            for book, trade in sorted(rows, key=lambda row: row[1].time)
         ]
 
 

@@ -133,9 +133,11 @@ def test_the_same_id_with_other_content_leaves_the_first(content: tuple[str, str
 
 
 def test_the_same_place_at_another_price_is_the_same_execution_and_a_finding() -> None:
-    verdict = applied(tell(after(ACCEPTED, fill("e-1", "4", "20")), executed("a-1", "4", "20.5", cum="4")))
+    order = after(ACCEPTED, fill("e-1", "4", "20"))
+    verdict = tell(order, executed("a-1", "4", "20.5", cum="4"))
+    assert isinstance(verdict, Duplicate), "its id may be another one's: it is no name of this one"
     assert kinds(verdict) == ["EXECUTION_CHANGED"]
-    assert counted(verdict.order) == [("e-1", "4", "20")]
+    assert counted(after(executed("a-1", "4", "20.5", cum="4"), start=order)) == [("e-1", "4", "20")]
 
 
 def test_executions_of_nothing_are_ignored() -> None:

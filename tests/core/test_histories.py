@@ -253,3 +253,33 @@ def test_busts_and_corrections_in_order_end_where_the_books_do(
     recorder.look()
     agrees(recorder.order, model)
     again_changes_nothing(recorder)
+
+
+AMEND = st.builds(lambda i, p: lambda m: m.correct(i, 99, p), st.integers(0, 5), st.integers(1900, 2100))
+"""A correction of the price only: the broker's count goes on."""
+
+
+@settings(max_examples=100)
+@given(
+    data=st.data(),
+    history=st.lists(
+        st.one_of(OPERATIONS["fill"], OPERATIONS["fill"], AMEND, AMEND, OPERATIONS["cancel"]), min_size=2, max_size=9
+    ),
+)
+def test_corrected_executions_count_once_whatever_a_list_shows_ahead_of_the_stream(
+    data: st.DataObject, history: list[Callable[[Model], None]]
+) -> None:
+    """Corrections of corrections too, told in any order, with lists in between."""
+    model = Model(10, lists_what_became=True)
+    recorder = acknowledged(model, renames=False)
+    happen(model, history)
+    for fact in data.draw(st.permutations(model.messages), label="order of arrival"):
+        recorder.take(fact)
+        if data.draw(st.booleans(), label="lists are read"):
+            recorder.list_executions()
+    recorder.look()
+    agrees(recorder.order, model)
+    for fact in model.messages:
+        recorder.take(fact)
+    recorder.list_executions()
+    agrees(recorder.order, model)

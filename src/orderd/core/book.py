@@ -3,6 +3,7 @@
 An execution covers (cum - quantity, cum] of its broker order, within one bust epoch. Price and time are never
 identity. Covered by a real fill: a repeat. Covered by an inferred one: it consumes that part. Free: new.
 Time decides one thing only: on which side of a bust an execution was counted, because the broker counts anew after it.
+What a correction made of an execution has no place of its own: its total is that of the moment of the correction.
 """
 
 import functools
@@ -13,7 +14,7 @@ from decimal import Decimal
 import msgspec
 
 from orderd.core.facts import Execution
-from orderd.core.order import BrokerLink, EventSource, Fill, FillStatus, Order
+from orderd.core.order import BrokerLink, EventSource, Fill, FillStatus, Order, PendingBust
 from orderd.core.values import ZERO, FillId, Value, add, divide, multiply, subtract
 
 
@@ -99,18 +100,53 @@ def place(order: Order, link: BrokerLink, execution: Execution, at: datetime, so
         liquidity=execution.liquidity,
         fee=execution.fee,
     )
+    return _placed(order, link, fill)
+
+
+def _placed(order: Order, link: BrokerLink, fill: Fill) -> Placement:
+    name, own = fill.execution_id, [f for f in order.fills if f.broker_order_id == link.broker_order_id]
+    if name and order.pending_busts and _is_amendment(order, name):
+        # That what it was made of is not booked under an elder name, its count tells: the chain's, or this order's own.
+        if _has_room(fill, order.fills):
+            return New(fill=msgspec.structs.replace(fill, is_restated=True))
+        if not _has_room(fill, own):
+            return Repeat(fill=own[-1], conflicts=True)
     placement = _place_among(order, link, fill) if order.fills else New(fill=fill)
-    if order.pending_busts and isinstance(placement, New | Overlaps) and _is_undone(order, execution):
+    if order.pending_busts and isinstance(placement, New | Overlaps) and _is_undone(order, name):
         return Undone(fill=fill)
+    # After a bust an interval may be counted again. Or a correction, still to come, made it of one that is booked.
+    may_be_again = isinstance(placement, New) and bool(link.bust_times)
+    if may_be_again and not _has_room(_as_waiting(order, fill), own):
+        return Repeat(fill=own[-1], conflicts=True)
     return placement
 
 
+def _as_waiting(order: Order, fill: Fill) -> Fill:
+    """What counts of it once the correction that waits for it is applied."""
+    after = [b.quantity for b in order.pending_busts if b.previous_execution_id in fill.aliases and b.quantity]
+    return msgspec.structs.replace(fill, quantity=min([fill.quantity, *after])) if after else fill
+
+
 def known_as(order: Order, execution_id: str | None) -> list[Fill]:
-    """The fills that go by this id, those that count first."""
+    """The fills that go by this id: those whose own it is before those that were given it, those that count first."""
     known = [f for f in order.fills if execution_id in f.aliases]
     if len(known) > 1:
-        known.sort(key=lambda f: not f.is_counted)
+        known.sort(key=lambda f: (f.execution_id != execution_id, not f.is_counted))
     return known
+
+
+def amended(order: Order, waiting: PendingBust) -> Fill | None:
+    """What a correction (and those that follow it) led to, when a list told it first: it may be undone again by now."""
+    later: PendingBust | None = waiting
+    for _ in order.pending_busts:
+        if later is None or later.quantity is None or not later.execution_id:
+            break
+        name = later.execution_id
+        found = [f for f in order.fills if f.execution_id == name]
+        if found:
+            return found[-1]
+        later = next((b for b in order.pending_busts if b.previous_execution_id == name), None)
+    return None
 
 
 def _by_alias(order: Order, link: BrokerLink, execution: Execution, at: datetime) -> Repeat | None:
@@ -127,6 +163,8 @@ def _by_alias(order: Order, link: BrokerLink, execution: Execution, at: datetime
     ]
     if not known:
         return None
+    if known[0].execution_id == execution.execution_id:
+        known = [fill for fill in known if fill.execution_id == execution.execution_id]
     same = any(f.quantity == execution.quantity and f.price == execution.price for f in known)
     return Repeat(fill=known[0], conflicts=not same)
 
@@ -146,12 +184,49 @@ def _assumed_cum(order: Order, link: BrokerLink, execution: Execution) -> Decima
     return cum if not link.reported_quantity or cum <= link.reported_quantity else None
 
 
-def _is_undone(order: Order, execution: Execution) -> bool:
-    return any(b.previous_execution_id == execution.execution_id and b.quantity is None for b in order.pending_busts)
+def _is_amendment(order: Order, name: str) -> bool:
+    """Whether a correction that waits for its execution led to this one: a list shows executions as they became."""
+    return any(
+        waiting.execution_id == name != waiting.previous_execution_id and waiting.quantity is not None
+        for waiting in order.pending_busts
+    )
+
+
+def _is_undone(order: Order, name: str) -> bool:
+    """Whether it was taken back, or what was made of it is booked, before it was told."""
+    for waiting in order.pending_busts:
+        if waiting.previous_execution_id == name:
+            return waiting.quantity is None or amended(order, waiting) is not None
+    return False
 
 
 def _epoch(link: BrokerLink, fill: Fill) -> int:
-    return link.epoch_of(fill.occurred_time or fill.recorded_time)
+    return link.epoch_of(_time(fill))
+
+
+def _has_room(fill: Fill, booked: Sequence[Fill]) -> bool:
+    """Whether the broker's counts have room for it: after it, for what was executed before; after each later one, too.
+
+    A correction that raised a quantity is not in what was counted before it.
+    """
+    known = sorted([*(f for f in booked if f.is_counted), fill], key=_time)
+    reached, is_behind = ZERO, False
+    for each in known:
+        olds = [f.quantity for f in booked if each.is_restated and _is_in_place_of(each, f)]
+        reached = add(reached, min([each.quantity, *olds]))
+        is_behind = is_behind or each is fill
+        if is_behind and reached > each.cum_after:
+            return len(known) == 1
+    return True
+
+
+def _is_in_place_of(restated: Fill, fill: Fill) -> bool:
+    """Whether a correction may have made it of this one: they end in one place."""
+    return fill.cum_after == restated.cum_after and fill.broker_order_id == restated.broker_order_id
+
+
+def _time(fill: Fill) -> datetime:
+    return fill.occurred_time or fill.recorded_time
 
 
 def _place_among(order: Order, link: BrokerLink, fill: Fill) -> Placement:
@@ -174,7 +249,9 @@ def _among_real(order: Order, fill: Fill, real: Sequence[Fill]) -> Repeat | Over
     for other in real:
         if other.cum_after == fill.cum_after and other.quantity == fill.quantity:
             known = _corrected_to(order, other, fill) or other
-            return Repeat(fill=known, conflicts=known.price != fill.price, is_new_alias=bool(fill.aliases))
+            conflicts = known.price != fill.price
+            # With another price it may be what a correction made of its neighbour: its id is not this one's for sure.
+            return Repeat(fill=known, conflicts=conflicts, is_new_alias=bool(fill.aliases) and not conflicts)
     reached = fill.cum_before
     for other in sorted(real, key=lambda f: f.cum_after):
         if other.cum_before > reached:

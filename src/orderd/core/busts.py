@@ -12,13 +12,13 @@ from decimal import Decimal
 
 import msgspec
 
-from orderd.core.book import booked_quantity, counted, known_as, next_fill_id, total
+from orderd.core.book import amended, booked_quantity, counted, known_as, next_fill_id, total
 from orderd.core.events import FillBusted, FillCorrected, Restated
 from orderd.core.facts import Executed, ExecutionBusted, ExecutionCorrected, Reported
 from orderd.core.order import BrokerLink, Fill, FillStatus, Order, OrderState, PendingBust, Phase
 from orderd.core.settle import state_after_fill
 from orderd.core.table import Move
-from orderd.core.values import ExecutionId, add, subtract
+from orderd.core.values import ExecutionId, FillId, add, subtract
 from orderd.core.verdicts import Draft, NeedKind, Stale, Verdict
 
 Restating = Reported | Executed | ExecutionBusted | ExecutionCorrected
@@ -57,6 +57,9 @@ def apply_waiting(draft: Draft, fill: Fill, fact: Restating) -> None:
 def undo(draft: Draft, link: BrokerLink, fill: Fill, fact: Restating) -> None:
     """Book an execution that had been taken back before it was told: it is in the trail and counts for nothing."""
     waiting = next(b for b in draft.order.pending_busts if b.previous_execution_id in fill.aliases)
+    if waiting.quantity is not None:
+        _supersede(draft, link, fill, waiting, fact)
+        return
     moment = waiting.broker_time
     link = _begin(draft, link, moment, fact)
     draft.add(
@@ -72,6 +75,39 @@ def undo(draft: Draft, link: BrokerLink, fill: Fill, fact: Restating) -> None:
         )
     )
     draft.need(NeedKind.ORDER, link.broker_order_id)
+
+
+def _supersede(draft: Draft, link: BrokerLink, fill: Fill, waiting: PendingBust, fact: Restating) -> None:
+    """Book an execution that was corrected, behind what became of it: it is in the trail, and lends it its place."""
+    order = draft.order
+    early = amended(order, waiting)
+    is_next = early is None or early.execution_id == waiting.execution_id
+    misplaced = [early] if early is not None and is_next and not early.is_restated else []
+    if waiting.quantity != fill.quantity:
+        link = _begin(draft, link, waiting.broker_time, fact)
+    old = msgspec.structs.replace(fill, fill_id=next_fill_id(order), status=FillStatus.CORRECTED)
+    moved = [_moved(f, old, next_fill_id(order, 1)) for f in misplaced if f.is_counted]
+    draft.add(
+        FillCorrected(
+            at=fact.at,
+            source=fact.source,
+            heard_ns=fact.heard_ns,
+            broker_time=waiting.broker_time,
+            link=link,
+            removed=tuple(f.fill_id for f in misplaced if f.is_counted),
+            misplaced=tuple(f.fill_id for f in misplaced),
+            added=(old, *moved),
+            to_state=order.state,
+        )
+    )
+    draft.need(NeedKind.ORDER, link.broker_order_id)
+    if not is_next:  # it was corrected more than once
+        undo(draft, link, _as_corrected(fill, waiting), fact)
+
+
+def _moved(fill: Fill, place: Fill, fill_id: FillId) -> Fill:
+    placed = msgspec.structs.replace(fill, cum_after=place.cum_after, occurred_time=place.occurred_time)
+    return msgspec.structs.replace(placed, fill_id=fill_id, is_restated=True, aliases=fill.aliases[:1])
 
 
 def _restatement(order: Order, waiting: PendingBust, fact: ExecutionBusted | ExecutionCorrected) -> Verdict:
@@ -126,12 +162,16 @@ def _apply(draft: Draft, fill: Fill, waiting: PendingBust, fact: Restating) -> N
     if waiting.quantity is None or waiting.price is None:
         _bust(draft, fill, waiting, fact)
     else:
-        execution_id = ExecutionId(waiting.execution_id or waiting.previous_execution_id)
-        restated = msgspec.structs.replace(
-            fill, quantity=waiting.quantity, price=waiting.price, is_restated=True, aliases=(execution_id,)
-        )
+        restated = _as_corrected(fill, waiting)
         if restated != fill:  # else it is told again, under the id that it corrects
             _correct(draft, fill, restated, waiting, fact)
+
+
+def _as_corrected(fill: Fill, waiting: PendingBust) -> Fill:
+    """What a correction makes of an execution; it is not placed by itself."""
+    execution_id = ExecutionId(waiting.execution_id or waiting.previous_execution_id)
+    quantity, price = waiting.quantity or fill.quantity, waiting.price or fill.price
+    return msgspec.structs.replace(fill, quantity=quantity, price=price, is_restated=True, aliases=(execution_id,))
 
 
 def _bust(draft: Draft, fill: Fill, waiting: PendingBust, fact: Restating) -> None:
@@ -201,12 +241,19 @@ def _state_of_rest(draft: Draft, gone: Decimal) -> OrderState:
 
 
 def _correct(draft: Draft, fill: Fill, restated: Fill, waiting: PendingBust, fact: Restating) -> None:
+    """Mark the old fill and add what became of it, which a list may have told before: then that was misplaced."""
     link = _link_of(draft.order, fill)
+    early = _told_before(draft.order, fill, restated)
+    counts_already = [f for f in early if f.is_counted]
+    is_undone = len(counts_already) < len(early)
     difference = subtract(restated.quantity, fill.quantity)
     if difference:
         link = _begin(draft, link, waiting.broker_time, fact)
-        counts = add(booked_quantity(draft.order, link), difference)
-        link = msgspec.structs.replace(link, reported_quantity=counts)
+    gone = total(f.quantity for f in (*counts_already, *([restated] if is_undone else [])))
+    growth = subtract(difference, gone)
+    if growth:
+        counts = add(booked_quantity(draft.order, link), growth)
+        link = msgspec.structs.replace(link, reported_quantity=counts) if difference else link
         draft.need(NeedKind.ORDER, link.broker_order_id)
     new = msgspec.structs.replace(
         restated,
@@ -215,7 +262,7 @@ def _correct(draft: Draft, fill: Fill, restated: Fill, waiting: PendingBust, fac
         source=fact.source,
         status=FillStatus.LIVE,
     )
-    filled = add(draft.order.filled_quantity, difference)
+    filled = add(draft.order.filled_quantity, growth)
     draft.add(
         FillCorrected(
             at=fact.at,
@@ -223,12 +270,20 @@ def _correct(draft: Draft, fill: Fill, restated: Fill, waiting: PendingBust, fac
             heard_ns=fact.heard_ns,
             broker_time=waiting.broker_time,
             link=link,
-            removed=(fill.fill_id,),
-            added=(new,),
-            to_state=state_after_fill(draft, link, filled) if difference > 0 else draft.order.state,
+            removed=(fill.fill_id, *(f.fill_id for f in counts_already)),
+            misplaced=tuple(f.fill_id for f in early),
+            added=() if is_undone else (new,),
+            to_state=state_after_fill(draft, link, filled) if growth > 0 else _state_of_rest(draft, -growth),
         )
     )
     apply_waiting(draft, new, fact)
+
+
+def _told_before(order: Order, fill: Fill, restated: Fill) -> list[Fill]:
+    """What is booked already of that which a correction leads to. (A correction may keep the id.)"""
+    if restated.execution_id == fill.execution_id:
+        return []
+    return [f for f in order.fills if f.execution_id == restated.execution_id]
 
 
 def _link_of(order: Order, fill: Fill) -> BrokerLink:

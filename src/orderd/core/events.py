@@ -86,10 +86,15 @@ class Filled(_Event, frozen=True, kw_only=True):
 
 
 class FillCorrected(_Event, frozen=True, kw_only=True):
-    """Fills were restated: `removed` no longer count (with the status that says why), `added` count."""
+    """Fills were restated: `removed` no longer count (with the status that says why), `added` do as each one says.
+
+    `misplaced`: those that a list told before the correction which made them, counted still or not. The interval that
+    they seemed to cover was another one's, and so were the names they were given there.
+    """
 
     removed: tuple[FillId, ...]
     added: tuple[Fill, ...]
+    misplaced: tuple[FillId, ...] = ()
     removed_status: FillStatus = FillStatus.CORRECTED
     to_state: OrderState
 

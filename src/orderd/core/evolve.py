@@ -113,7 +113,7 @@ def _of(order: Order, event: Event) -> Changes:  # noqa: C901, PLR0911, PLR0912 
         case Accepted():
             return {"state": OrderState.ACCEPTED, "accepted_time": order.accepted_time or event.broker_time or event.at}
         case FillCorrected():
-            fills = _marked(order.fills, event.removed, event.removed_status) + event.added
+            fills = _freed(_marked(order.fills, event.removed, event.removed_status), event.misplaced) + event.added
             return _totals(order, fills) | {"state": event.to_state}
         case FillBusted():
             fills = _marked(order.fills + event.added, event.removed, FillStatus.BUSTED)
@@ -188,6 +188,16 @@ def _restated(order: Order, event: Restated) -> Changes:
 
 def _marked(fills: tuple[Fill, ...], removed: tuple[FillId, ...], status: FillStatus) -> tuple[Fill, ...]:
     return tuple(msgspec.structs.replace(f, status=status) if f.fill_id in removed else f for f in fills)
+
+
+def _freed(fills: tuple[Fill, ...], misplaced: tuple[FillId, ...]) -> tuple[Fill, ...]:
+    """Those that covered an interval which was another one's give it up, and the names that came with it."""
+    if not misplaced:
+        return fills
+    return tuple(
+        msgspec.structs.replace(f, is_restated=True, aliases=f.aliases[:1]) if f.fill_id in misplaced else f
+        for f in fills
+    )
 
 
 def _totals(order: Order, fills: tuple[Fill, ...]) -> Changes:

@@ -163,7 +163,9 @@ def _touched(step: Step) -> tuple[FillId, ...]:
     match step.event:
         case Filled(fill=Fill() as fill):
             return (fill.fill_id,)
-        case FillCorrected() | FillBusted():
+        case FillCorrected():
+            return (*step.event.removed, *step.event.misplaced, *(fill.fill_id for fill in step.event.added))
+        case FillBusted():
             return (*step.event.removed, *(fill.fill_id for fill in step.event.added))
         case Restated(added_alias=(fill_id, _)):
             return (fill_id,)
