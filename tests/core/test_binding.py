@@ -7,7 +7,7 @@ from orderd.core.events import EventType
 from orderd.core.facts import GaveUp, Refused
 from orderd.core.lifecycle import imported
 from orderd.core.order import AssetClass, EventSource, Order, OrderState, Phase, Side
-from orderd.core.verdicts import Apply, Impossible
+from orderd.core.verdicts import Apply, Impossible, Stale
 from tests.core.builders import (
     ACCEPTED,
     CANCELED,
@@ -170,3 +170,9 @@ def test_a_late_refusal_or_giving_up_of_ours_has_a_time() -> None:
     assert order.closed_time == when(7)
     order = after(lambda o, n: Refused(at=when(8), source=EventSource.BROKER_REPLY, code="no"))
     assert order.closed_time == when(8)
+
+
+def test_a_chain_begins_with_its_eldest() -> None:
+    """A leg that was replaced before its parent named it: only its successor is named."""
+    verdict = tell(after(lost()), successor(Phase.WORKING, "new"))
+    assert (isinstance(verdict, Stale), needs(verdict)) == (True, [("ORDER", "b-1")])

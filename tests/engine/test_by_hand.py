@@ -210,3 +210,44 @@ def test_a_person_replaces_a_leg_before_its_name_is_in_the_journal(tmp_path: Pat
         await world.kill()
 
     run_virtual(day)
+
+
+@pytest.mark.parametrize("are_frames_lost", [False, True])
+def test_a_leg_that_a_person_replaced_before_its_order_was_known_is_that_leg(
+    tmp_path: Path, *, are_frames_lost: bool
+) -> None:
+    """Its parent names the successor; the elder is no stranger's, and it comes first in the leg's chain."""
+
+    async def story(world: World) -> None:
+        venue = world.face.venue
+        venue.set_auto_fill(is_on=False)
+        exits = {"take_profit": opb.TakeProfit(limit_price="95"), "stop_loss": opb.StopLoss(stop_price="70")}
+        arm(world, FaultKind.LOSE_ANSWER, method="POST", times=1)
+        arm(world, FaultKind.LOSE_REQUEST, method="GET")
+        if are_frames_lost:
+            arm(world, FaultKind.DROP_FRAME)
+        bracket = {"order_class": opb.ORDER_CLASS_BRACKET, "limit_price": "80", "quantity": "5", **exits}
+        await world.submit(client_order_id="bracket", **bracket)
+        await asyncio.sleep(0.1)
+        parent = venue.find("bracket")
+        for price in (97, 98):
+            leg_id = venue.find("bracket").leg_ids[0]
+            venue.replace_by_person(leg_id, Change(limit_price=Decimal(price)))
+            world.pump()
+            await asyncio.sleep(0.1)
+        assert venue.find("bracket").leg_ids[0] not in parent.leg_ids
+        world.face.venue.faults.clear()
+        assert await world.reconcile()
+        await asyncio.sleep(CONVERGED_S)
+        assert [len(order.broker_order_ids) for order in world.orders()] == [1, 3, 1]
+        assert not any(order.external for order in world.orders())
+        assert not world.disagreements()
+        assert not await world.discrepancies()
+
+    async def day() -> None:
+        world = World(tmp_path, 7, policy={"reconcile_interval_s": 5})
+        await world.start()
+        await story(world)
+        await world.kill()
+
+    run_virtual(day)

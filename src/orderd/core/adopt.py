@@ -55,6 +55,10 @@ def _link_of(view: View) -> BrokerLink:
 
 def _bind_first(draft: Draft, fact: Reported) -> Verdict | None:
     order, view = draft.order, fact.view
+    if view.replaces:
+        # A leg that somebody replaced before we heard of it: the chain begins with its elder, which may have traded.
+        draft.need(NeedKind.ORDER, view.replaces)
+        return draft.verdict(is_stale=True)
     difference = mismatch(order, view)
     if difference is not None or order.state in {OrderState.DENIED, OrderState.REPLACED}:
         field, ours, theirs = difference or ("state", order.state, view.status)

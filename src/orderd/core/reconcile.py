@@ -62,9 +62,10 @@ class _Seen:
         self.unmatched: dict[str, View] = {}
         for view in views:
             self._take(view, None)
-        while successors := [v for v in self.unmatched.values() if v.replaces in self.owners]:
-            for view in successors:
-                self._put(self.owners[view.replaces], self.unmatched.pop(view.broker_order_id))
+        while kin := [v for v in self.unmatched.values() if v.replaces in self.owners or v.replaced_by in self.owners]:
+            for view in kin:
+                owner = self.owners.get(view.replaces) or self.owners[view.replaced_by]
+                self._put(owner, self.unmatched.pop(view.broker_order_id))
 
     def _take(self, view: View, parent: Order | None) -> None:
         self.ids.add(view.broker_order_id)
@@ -151,7 +152,11 @@ class _Drafted:
         for fact in facts:
             verdict = decide(after, fact)
             is_news = is_news or isinstance(verdict, Apply) or bool(verdict.findings)
-            self.reads += [BrokerOrderId(n.broker_order_id) for n in verdict.needs if n.kind is NeedKind.ORDER]
+            needs = [BrokerOrderId(n.broker_order_id) for n in verdict.needs if n.kind is NeedKind.ORDER]
+            if isinstance(verdict, Apply) or after.links:
+                self.reads += needs
+            else:  # the elder of what it was to be bound to: it is read for this order when it takes the fact
+                is_news = is_news or bool(needs)
             if isinstance(verdict, Apply):
                 after = verdict.order
                 has_traded = has_traded or isinstance(fact, Executed)

@@ -49,7 +49,10 @@ class FollowUp:
                 work = partial(self._executions, order.order_id, broker_order_id)
                 tasks.start_once(work, "executions", order.order_id, broker_order_id)
             else:
-                tasks.start_once(partial(self._read, broker_order_id), "read", broker_order_id)
+                elder_of = None if order.links else order.order_id
+                if elder_of is not None:  # nothing but this verdict says whose it is
+                    self._router.claim(broker_order_id, elder_of)
+                tasks.start_once(partial(self._read, broker_order_id, elder_of), "read", broker_order_id)
 
     async def _second(self, order_id: OrderId, broker_order_id: BrokerOrderId) -> None:
         """A second broker order of one intent gets a record of its own, so that its fills count; and when it asks for
@@ -68,13 +71,19 @@ class FollowUp:
         fact = CancelAsked(at=self._account.clock.now(), source=ENGINE, reason=reason)
         await self._account.take(second, fact)
 
-    async def _read(self, broker_order_id: BrokerOrderId) -> None:
-        for pause_s in READ_PAUSES_S:
-            if pause_s:
-                await self._account.pause(pause_s)
-            if self._account.is_stopping or isinstance(await self._reader.read(broker_order_id), Found):
-                return
-        log.warning("read_failed", account_id=self._account.account_id, broker_order_id=broker_order_id)
+    async def _read(self, broker_order_id: BrokerOrderId, elder_of: OrderId | None) -> None:
+        """Read it; `elder_of`: the order that has it claimed, until it was brought in or could not be read."""
+        is_claimed = elder_of is not None and self._router.claim(broker_order_id, elder_of)
+        try:
+            for pause_s in READ_PAUSES_S:
+                if pause_s:
+                    await self._account.pause(pause_s)
+                if self._account.is_stopping or isinstance(await self._reader.read(broker_order_id), Found):
+                    return
+            log.warning("read_failed", account_id=self._account.account_id, broker_order_id=broker_order_id)
+        finally:
+            if is_claimed:
+                self._router.release(broker_order_id)
 
     def _is_missing(self, order_id: OrderId, broker_order_id: BrokerOrderId) -> bool:
         order = self._account.blotter.get(order_id)
