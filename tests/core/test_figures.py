@@ -46,6 +46,15 @@ def test_a_successor_s_figure_is_its_own_or_the_chain_s_and_never_falls(
     assert kinds(planned([chained], [view_of(chained, filled_quantity=now)])) == found
 
 
+@pytest.mark.parametrize("phase", [Phase.WORKING, Phase.CANCELED])
+def test_nor_does_the_total_of_a_chain_fall_to_what_its_last_one_traded(phase: Phase) -> None:
+    """1 under the elder, 1 under its successor, which counts both: with 1 left, one was taken back unheard."""
+    order = after(ACCEPTED, fill("e-1", "1"), replace(quantity=dec("12")), successor(Phase.WORKING, "new"))
+    order = after(fill("e-2", "1", cum="2", on="b-2"), report(phase, filled_quantity="2"), start=order)
+    assert kinds(planned([order], [], [view_of(order, phase, filled_quantity="2")])) == []
+    assert kinds(planned([order], [], [view_of(order, phase, filled_quantity="1")])) == ["QUANTITY_DIFFERS"]
+
+
 @pytest.mark.parametrize(("booked", "found"), [("1", ["QUANTITY_DIFFERS"]), ("0", [])])
 def test_what_a_successor_counted_for_a_while_is_missing_no_more(booked: str, found: list[str]) -> None:
     """10 were executed and taken back unheard, and before them what is booked: only that differs by now."""

@@ -112,7 +112,7 @@ def _placed(order: Order, link: BrokerLink, fill: Fill) -> Placement:
         if not _has_room(fill, own):
             return Repeat(fill=own[-1], conflicts=True)
     placement = _place_among(order, link, fill) if order.fills else New(fill=fill)
-    if order.pending_busts and isinstance(placement, New | Overlaps) and _is_undone(order, name):
+    if order.pending_busts and _is_undone(order, name, placement):
         return Undone(fill=fill)
     # After a bust an interval may be counted again. Or a correction, still to come, made it of one that is booked.
     may_be_again = isinstance(placement, New) and bool(link.bust_times)
@@ -192,12 +192,15 @@ def _is_amendment(order: Order, name: str) -> bool:
     )
 
 
-def _is_undone(order: Order, name: str) -> bool:
-    """Whether it was taken back, or what was made of it is booked, before it was told."""
-    for waiting in order.pending_busts:
-        if waiting.previous_execution_id == name:
-            return waiting.quantity is None or amended(order, waiting) is not None
-    return False
+def _is_undone(order: Order, name: str, placement: Placement) -> bool:
+    """Whether it was taken back, or what was made of it is booked (where it would be, too), before it was told."""
+    waiting = next((b for b in order.pending_busts if b.previous_execution_id == name), None)
+    if waiting is None or isinstance(placement, Consumes):
+        return False
+    early = amended(order, waiting)
+    if isinstance(placement, Repeat):
+        return early is not None and placement.fill == early
+    return waiting.quantity is None or early is not None
 
 
 def _epoch(link: BrokerLink, fill: Fill) -> int:

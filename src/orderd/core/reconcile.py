@@ -17,7 +17,7 @@ from orderd.core.facts import Executed, Execution, Fact, Reported, View
 from orderd.core.lifecycle import decide
 from orderd.core.matching import Index, is_withheld, match
 from orderd.core.order import BrokerLink, EventSource, Order, OrderState, Phase
-from orderd.core.settle import ENDS, missing
+from orderd.core.settle import ENDS, fits_chain, missing
 from orderd.core.spreads import is_own_share, strategies
 from orderd.core.values import ROUNDED, ZERO, BrokerOrderId, OrderId, Value, add, canonical
 from orderd.core.verdicts import Apply, Finding, NeedKind
@@ -265,7 +265,8 @@ def _is_explained(order: Order, link: BrokerLink, view: View) -> bool:
     when it had not been booked either.
     """
     figures = (order.filled_quantity, booked_quantity(order, link))
-    has_fallen = view.filled_quantity < link.reported_quantity and not missing(order, link)
+    is_booked = fits_chain(order, link) or not missing(order, link)
+    has_fallen = view.filled_quantity < link.reported_quantity and is_booked
     return not has_fallen and (view.filled_quantity in figures or is_own_share(order, view.filled_quantity))
 
 
