@@ -170,6 +170,44 @@ def test_a_successor_s_successor_is_nobody_else_s_while_the_chain_cannot_be_read
     run_virtual(main)
 
 
+def test_a_bust_of_an_order_that_cannot_be_placed_yet_is_booked_when_it_can(tmp_path: Path) -> None:
+    """It is told once, while the elder that says whose the successor is cannot be read; and the broker counts anew."""
+
+    async def main() -> None:
+        world = World(tmp_path, 1, policy={"reconcile_interval_s": 1000})
+        await world.start()
+        venue = world.face.venue
+        venue.faults.arm(Fault(kind=FaultKind.LOSE_ANSWER, method="POST", times=1))
+        unread: dict[str, Any] = {"method": "GET", "path": "/v2/orders", "is_accepted": False, "times": 0}
+        venue.faults.arm(Fault(kind=FaultKind.ANSWER_STATUS, **unread))
+        dropped = venue.faults.arm(Fault(kind=FaultKind.DROP_FRAME, times=0))
+        await world.submit(client_order_id="ours", quantity="5", limit_price="80")
+        await world.clock.sleep(1)
+        successor = venue.replace_by_person("ours", Change(quantity=Decimal(7)))
+        assert isinstance(successor, Order)
+        world.pump()
+        await world.clock.sleep(1)
+        for _ in range(2):
+            venue.fill(successor.order_id, Decimal(2))
+        world.pump()
+        venue.faults.clear(dropped.fault_id)
+        venue.bust(next(iter(venue.ledger.executions)))
+        world.pump()
+        await world.clock.sleep(1)
+        venue.fill(successor.order_id, Decimal(2))
+        world.pump()
+        await world.clock.sleep(1)
+        venue.faults.clear()
+        await world.clock.sleep(AGREED_S)
+        await world.reconcile()
+        (order,) = world.orders()
+        assert (state_of(order), order.filled_quantity) == ("PARTIALLY_FILLED", "4")
+        assert not world.disagreements()
+        await world.kill()
+
+    run_virtual(main)
+
+
 @pytest.mark.parametrize("is_told", [False, True], ids=["cannot be read", "is told in the same breath"])
 def test_a_leg_is_nobody_else_s_while_its_parent_is_not_shown(tmp_path: Path, *, is_told: bool) -> None:
     """The broker took a bracket and answered that it had not. The first that is heard of it is its exit at work."""

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger("orderd.router")
 
 LOOKUP_TIMEOUT_S = 5.0
+RESTATEMENT_PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
+"""Between the looks for the order that a bust or correction is about, while its elder or parent cannot be read."""
 
 
 class Router:
@@ -133,9 +135,21 @@ class Router:
             case _:
                 await self._update(report, view, raw)
                 return
-        order_id = await self.match_or_import(view, STREAM)
+        order_id = await self._placed(view)
         if order_id is not None:
             await account.intake.take(order_id, fact, raw)
+
+    async def _placed(self, view: View) -> OrderId | None:
+        """The order that an execution was taken back of. Told once and in no list: it waits for what cannot be read."""
+        order_id = await self.match_or_import(view, STREAM)
+        for pause_s in RESTATEMENT_PAUSES_S:
+            if order_id is not None or self._account.is_stopping:
+                break
+            await self._account.pause(pause_s)
+            order_id = await self.match_or_import(view, STREAM)
+        if order_id is None:
+            log.error("restatement_of_unknown_order", broker_order_id=view.broker_order_id)
+        return order_id
 
     async def _update(self, report: BrokerReport, view: View, raw: tuple[RawPayload, ...]) -> None:
         own = tuple(e for e in report.executions if e.broker_order_id == view.broker_order_id)
