@@ -114,7 +114,7 @@ async def test_a_subscriber_that_is_overtaken_by_a_compaction_is_told(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is far behind when the floor rises above where it stands."""
-    monkeypatch.setattr("orderd.server.stream.MAX_EVENTS", 20)
+    monkeypatch.setattr("orderd.server.subscription.MAX_EVENTS", 20)
     tags = {f"k{n}": "v" * 256 for n in range(32)}
     for _ in range(10):
         await house.add(100, tags=tags)

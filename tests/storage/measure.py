@@ -19,10 +19,11 @@ from typing import Any
 
 from orderd.core.order import OrderState
 from orderd.core.values import AccountId, ClientOrderId, OrderId
-from orderd.ports import Append, OrderFilter
+from orderd.ports import Append, OrderFilter, RecordChange
 from orderd.storage import open_journal, queries, statements
 from orderd.storage.connect import open_reader
 from orderd.system import SystemClock, SystemIds
+from tests.storage.desk_making import later, made
 from tests.storage.making import START, acknowledged, canceled, fill, filled, new, order, submitted
 
 CALLERS = 64
@@ -72,6 +73,28 @@ async def _appends(url: str, callers: int, count: int, *, is_random: bool) -> st
     return (
         f"append, {callers:2} at a time, {ids}: {cpu / count * 1e6:6.1f} us of CPU, {wall / count * 1e6:6.1f} us each"
     )
+
+
+async def _records(url: str, callers: int, count: int) -> str:
+    """Trades of three versions each, with everything that a trade carries, and the mark that goes with them."""
+    journal = await open_journal(url, clock=SystemClock(), ids=_ids)
+    work = [
+        made(record_id=_ids.new(), client_key=_ids.new(), strategy="s", trace_id=_ids.new(), decision_id=_ids.new())
+        for _ in range(count // 3)
+    ]
+
+    async def caller(mine: Sequence[RecordChange]) -> None:
+        for first in mine:
+            second = later(first)
+            for change in (first, second, later(second, is_open=False)):
+                await journal.record([change], [("desk", str(change.record.version))])
+
+    gc.collect()
+    cpu, wall = time.process_time(), time.perf_counter()
+    await asyncio.gather(*[caller(work[number::callers]) for number in range(callers)])
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    await journal.close()
+    return f"record, {callers:2} at a time: {cpu / count * 1e6:6.1f} us of CPU, {wall / count * 1e6:6.1f} us each"
 
 
 async def _seed(url: str, count: int) -> None:
@@ -136,6 +159,7 @@ def main(sizes: Sequence[int]) -> None:
             for is_random in (False, True):
                 print(f"  {asyncio.run(_appends(url, CALLERS, MEASURED, is_random=is_random))}", flush=True)
             print(f"  {asyncio.run(_appends(url, 1, MEASURED // 10, is_random=False))}", flush=True)
+            print(f"  {asyncio.run(_records(url, CALLERS, MEASURED))}", flush=True)
 
 
 if __name__ == "__main__":

@@ -20,9 +20,10 @@ from orderd.storage import JournalFileError, JournalLockedError, JournalSchemaEr
 from orderd.storage.backup import JournalCopyError, back_up, restore
 from orderd.storage.doctor import Check
 from tests.reach import Reached, scaled
+from tests.storage import desk_making
 from tests.storage.conftest import Opening
 from tests.storage.integrity import check, sound
-from tests.storage.making import START, submitted_order
+from tests.storage.making import START, moment, submitted_order
 from tests.storage.test_kill import ROOT
 
 NOW = datetime(2026, 2, 3, 4, 5, tzinfo=UTC)
@@ -233,3 +234,21 @@ async def test_killed_while_it_copies_nothing_has_the_name_that_is_not_whole(
 
 def test_every_refusal_is_for_the_operator() -> None:
     assert issubclass(JournalCopyError, OpenError)
+
+
+async def test_what_was_traded_since_begins_with_the_last_event_also_when_it_is_the_desks(
+    opening: Opening, database: Path, tmp_path: Path
+) -> None:
+    journal = await opening()
+    await journal.append([submitted_order()])
+    change = desk_making.made()
+    await journal.record([desk_making.change_of(change.record, at=moment(77))])
+    await journal.close()
+    copy, again = tmp_path / "copy.db", tmp_path / "again.db"
+    back_up(database, copy, now=NOW, told=_ignore)
+    restore(copy, again, journal_id="another", now=NOW, told=_ignore)
+    journal = await opening(again)
+    assert json.loads(await journal.mark("restored") or "")["since"] == moment(77).isoformat()
+    assert journal.load_record(change.record.record_id) is not None
+    await journal.close()
+    assert check(again).head == 3

@@ -15,7 +15,9 @@ from orderd.ports import Append, Compaction, OrderFilter, RawPayload
 from orderd.storage import JournalCorruptError, JournalLockedError, SqliteJournal
 from orderd.storage.compaction import ROWS_A_STEP, shrink
 from orderd.storage.doctor import Verdict, examine
+from tests.contracts.test_discrepancies_contract import difference
 from tests.storage.conftest import Opening
+from tests.storage.desk_making import change_of, later, made
 from tests.storage.integrity import check
 from tests.storage.making import START, accepted, acknowledged, canceled, fill, filled, new, order, submitted, then
 
@@ -98,6 +100,28 @@ async def test_old_events_of_orders_that_are_over_go_and_all_else_stays(opening:
     assert len((await journal.list_orders(OrderFilter(), after_key=None, limit=10)).rows) == 3
     await journal.close()
     assert check(database).head == 17
+
+
+async def test_events_of_the_desk_stay_for_ever(opening: Opening, database: Path) -> None:
+    """However old; and their times count as those of the orders do, also where the floor falls between them."""
+    journal = await opening()
+    await trade(journal, 0, name="b-1")
+    first = made(record_id="r-1")
+    await journal.record([change_of(first.record, at=START)])
+    await journal.append([Append(steps=(), discrepancies=(difference("x-1"),))])
+    second = later(first, status="CLOSED", is_open=False)
+    await journal.record([change_of(second.record, at=START + 9 * DAY)])
+    before = [entry for entry in await journal.events_after(0, limit=100) if entry.is_desk]
+    done = await compact(journal, START + 5 * DAY)
+    assert (done.floor, done.events) == (8, 6)
+    assert list(await journal.events_after(0, limit=100)) == before
+    assert len((await journal.list_record_events("r-1", after_version=0, limit=9)).rows) == 2
+    done = await compact(journal, START + 10 * DAY)
+    assert (done.floor, done.events) == (9, 0)
+    await journal.close()
+    assert check(database).head == 9
+    journal = await opening()
+    assert list(await journal.events_after(0, limit=100)) == before
 
 
 async def test_the_story_of_an_order_goes_when_all_of_it_is_old(opening: Opening) -> None:

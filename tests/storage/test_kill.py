@@ -3,8 +3,10 @@
 import os
 import random
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -38,10 +40,19 @@ def _rounds(path: Path, lives_ms: list[int]) -> list[tuple[list[tuple[int, str, 
                 if is_long and len(acknowledged) == ENOUGH:
                     victim.stdin.write("\n")
                     victim.stdin.flush()
-            results.append((acknowledged, check(_copied(path))))
+            copy = _copied(path)
+            results.append((acknowledged, check(copy)))
+            _marks_stand_with_their_records(copy)
         victim.stdin.close()
         assert victim.wait() == 0
     return results
+
+
+def _marks_stand_with_their_records(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        marks = dict(connection.execute("SELECT name, value FROM marks WHERE name LIKE 'desk:%'"))
+        records = dict(connection.execute("SELECT 'desk:' || record_id, CAST(version AS TEXT) FROM desk_records"))
+    assert marks == records
 
 
 def _copied(path: Path) -> Path:
@@ -67,3 +78,5 @@ def test_killed_at_any_moment_nothing_acknowledged_is_lost_and_nothing_is_half_t
         for sequence, order_id, version in acknowledged:
             assert contents.events[sequence] == (order_id, version)
     assert sum(1 for acknowledged, _ in results if acknowledged) > ROUNDS // 3
+    with closing(sqlite3.connect(database)) as connection:
+        assert connection.execute("SELECT count(*) FROM desk_records").fetchone()[0] > ROUNDS

@@ -1,7 +1,8 @@
 """The process that the kill tests kill, and the ones they start beside it: `python -m tests.storage.victim JOB FILE`.
 
-`write`: forks a child for every line it reads; each child opens the journal and submits, changes and fills orders from
-many tasks until it is killed, saying on standard output what was acknowledged. `hold`: opens it and waits.
+`write`: forks a child for every line it reads; each child opens the journal and submits, changes and fills orders, and
+keeps records, from many tasks until it is killed, saying on standard output what was acknowledged. `hold`: opens it and
+waits.
 """
 
 import asyncio
@@ -16,9 +17,10 @@ import structlog
 from orderd.core.order import OrderState
 from orderd.core.turnstiles import Recorded
 from orderd.core.values import AccountId
-from orderd.ports import Journal
+from orderd.ports import Journal, RecordChange
 from orderd.storage import OpenError, open_journal
 from orderd.system import SystemClock, SystemIds
+from tests.storage.desk_making import later, made
 from tests.storage.making import acknowledged, canceled, fill, filled, order, submitted, then
 from tests.storage.making import new as create
 
@@ -43,6 +45,18 @@ async def _live(journal: Journal, ids: SystemIds) -> None:
         _say(c)
         (d,) = await journal.append([create(order(order_id=ids.new(), client_order_id=ids.new()), canceled())])
         _say(d)
+        trade = made(record_id=ids.new(), client_key=ids.new(), status="PENDING")
+        await _record(journal, trade)
+        await _record(journal, later(trade), later(later(trade), status="CLOSED", is_open=False))
+
+
+async def _record(journal: Journal, *changes: RecordChange) -> None:
+    """With the mark of where the desk is, which must never be anywhere else than its record."""
+    last = changes[-1].record
+    marks = [(f"desk:{last.record_id}", str(last.version))]
+    sequences = await journal.record(changes, marks)
+    for sequence, change in zip(sequences, changes, strict=True):
+        os.write(1, f"{sequence} {last.record_id} {change.record.version}\n".encode())
 
 
 async def _write(path: Path) -> None:

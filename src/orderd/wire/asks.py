@@ -165,6 +165,21 @@ class StreamAsk(Value, frozen=True, kw_only=True):
     heartbeat_ms: int
 
 
+class DeskStreamAsk(Value, frozen=True, kw_only=True):
+    """What a subscriber to the desk's events wants; `types` are numbers of `DeskEventType`."""
+
+    account_ids: tuple[str, ...] = ()
+    types: tuple[int, ...] = ()
+    symbols: tuple[str, ...] = ()
+    strategies: tuple[str, ...] = ()
+    trace_ids: tuple[str, ...] = ()
+    decision_ids: tuple[str, ...] = ()
+    trade_ids: tuple[str, ...] = ()
+    after_sequence: int | None = None
+    journal_id: str = ""
+    heartbeat_ms: int
+
+
 class BrokerOrdersAsk(Value, frozen=True, kw_only=True):
     """A page of the comparison with the broker."""
 

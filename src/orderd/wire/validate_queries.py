@@ -128,7 +128,7 @@ def stream_ask(request: service_pb.StreamOrderEventsRequest) -> StreamAsk | Inva
         after_sequence=after_sequence,
         journal_id=fields.text("journal_id", request.journal_id),
         with_snapshot=request.snapshot,
-        heartbeat_ms=_heartbeat_ms(
+        heartbeat_ms=heartbeat_ms(
             request.heartbeat_interval if request.HasField("heartbeat_interval") else None, fields
         ),
     )
@@ -147,7 +147,7 @@ def broker_orders_ask(request: broker_pb.ListBrokerOrdersRequest) -> BrokerOrder
     return fields.invalid() if fields.violations else ask
 
 
-def _heartbeat_ms(interval: Duration | None, fields: Fields) -> int:
+def heartbeat_ms(interval: Duration | None, fields: Fields) -> int:
     """The interval within its bounds, in milliseconds; the default when there is none."""
     if interval is None:
         return DEFAULT_HEARTBEAT_MS
