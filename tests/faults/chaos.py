@@ -214,10 +214,7 @@ class Day:
             await self.world.cancel(order_id, wait=self.random.choice((Wait.JOURNAL, Wait.BROKER)))
 
     async def _replace(self) -> None:
-        # Whether the successor of a strategy counts from nothing nobody knows: its own figures are all there is to it.
-        counts = self.theme.carries_fills
-        keys = [key for key in sorted(self.ids) if counts or "legs" not in asked(key)]
-        if keys:
+        if keys := sorted(self.ids):
             number = self.random.randrange(1_000_000)
             ask = ReplaceAsk(request_id=f"r-{number}", quantity=Decimal(self.random.randint(2, 12)))
             if self.random.random() < 0.3:
@@ -254,10 +251,9 @@ class Day:
             self.venue.end(self.random.choice(orders).order_id, Status.CANCELED)
 
     def _replace_by_hand(self) -> None:
-        alone = [order for order in self._open() if order.order_class is not VenueClass.MLEG and not order.parent_id]
-        if alone:
+        if orders := [order for order in self._open() if order.order_class is not VenueClass.MLEG]:
             change = Change(quantity=Decimal(self.random.randint(2, 12)))
-            self.venue.replace_by_person(self.random.choice(alone).order_id, change)
+            self.venue.replace_by_person(self.random.choice(orders).order_id, change)
 
     def _trade(self) -> None:
         if orders := self._open():
