@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Final
 
 from orderd.core.order import OrderIntent
+from orderd.core.trade import Signal
 from orderd.core.values import AccountId, ClientOrderId, OrderId, canonical
 
 BUCKET_S = 60
@@ -66,6 +67,15 @@ def replace_key(order_id: OrderId, number: int) -> ClientOrderId:
 def trade_key(trade_id: str, role: str, number: int) -> ClientOrderId:
     """The key of a trade's own order: hash(trade id, role, n), n journaled before the send."""
     return _key("x", trade_id, role, str(number))
+
+
+def open_trade_key(account_id: str, decision_id: str, signal: Signal) -> str:
+    """The key of a trade opened without one: by its decision when it has one, else by what the signal says."""
+    if decision_id:
+        return _key("o", account_id, decision_id)
+    seen = "" if signal.signal_time is None else signal.signal_time.isoformat()
+    prices = (canonical(signal.entry_price), canonical(signal.stop_loss_price))
+    return _key("o", account_id, signal.strategy, signal.symbol, signal.side, seen, *prices)
 
 
 TOLD: Final = frozenset({"symbol", "side", "quantity", "notional"})

@@ -15,7 +15,7 @@ from itertools import takewhile
 
 import msgspec
 
-from orderd.core.order import EventSource, Order, OrderState
+from orderd.core.order import EventSource, Order, OrderRole, OrderState
 from orderd.core.trade import (
     INSISTENT,
     WORKING,
@@ -58,7 +58,7 @@ UNFILLED_S = 5
 """How long a stop may be triggered and not executed."""
 REARMS = 3
 """How often in a session an ended stop is placed again that nobody asked to end."""
-LOOK_S = 5
+LOOK_S = 2
 """Between two looks at what only the broker's position can tell."""
 INSIST_S = (1, 2, 4, 8, 15, 30, 60)
 """Before an exit is tried again that nobody waits for: by how often it has failed."""
@@ -114,7 +114,7 @@ def _close(trade: Trade, closing: Closing, orders: TradeOrders, sums: Figures, w
         yield EndClosing()
     if sums.exit_leaves:
         yield WAIT
-    yield from _after_exits(closing, orders, world)
+    yield from _after_exits(_exits_of(trade, closing, orders), closing, world)
     if not world.takes_exits:
         # It stays protected until an exit can go out.
         kept = next(_hold(trade, orders, sums, world), WAIT)
@@ -142,9 +142,14 @@ def _unknown(orders: TradeOrders) -> Iterator[Step]:
             yield Wait(alarm=f"the outcome of {order.order_id} is not known: nothing else is sent for this trade")
 
 
-def _after_exits(closing: Closing, orders: TradeOrders, world: World) -> Iterator[Step]:
+def _exits_of(trade: Trade, closing: Closing, orders: TradeOrders) -> list[Order]:
+    """The exits that were sent for this closing; a number may have been given out and never sent."""
+    keys = {child.client_order_id for child in trade.of(OrderRole.EXIT) if child.number >= closing.first_exit}
+    return [order for order in orders.exits if order.intent.client_order_id in keys]
+
+
+def _after_exits(exits: list[Order], closing: Closing, world: World) -> Iterator[Step]:
     """Exits of this closing have ended and more than the target is held: give up, or try again after a while."""
-    exits = orders.exits[closing.first_exit - 1 :]
     if not exits:
         return
     last = exits[-1]
