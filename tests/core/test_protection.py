@@ -99,6 +99,12 @@ class TestStops:
         market.run()
         assert "holds less" in market.last.alarm
 
+    def test_a_stop_that_may_not_be_changed_is_replaced_by_another_one(self) -> None:
+        market = protected()
+        market.trade = msgspec.structs.replace(market.trade, stop_price=Decimal("19.5"))
+        world = msgspec.structs.replace(market.world(None), unchangeable=(market.stop.order_id,))
+        assert next_step(market.trade, market.all, world) == p.CancelChild(order_id=market.stop.order_id)
+
     def test_a_moved_stop_is_replaced_in_place(self) -> None:
         market = protected()
         market.trade = msgspec.structs.replace(market.trade, stop_price=Decimal("19.5"))
@@ -192,6 +198,8 @@ class TestTheRestOfTheAccount:
         market.fills(market.entry, dec(10))
         world = msgspec.structs.replace(market.world(dec(10)), opposite_elsewhere=(OrderId("other"),))
         assert next_step(market.trade, market.all, world) == p.CancelChild(order_id=OrderId("other"))
+        ending = msgspec.structs.replace(world, opposite_elsewhere=(), is_opposite_ending=True)
+        assert next_step(market.trade, market.all, ending) == p.Wait(seconds=dec(1))
         allowed = msgspec.structs.replace(world, refuses_opposite=False)
         assert isinstance(next_step(market.trade, market.all, allowed), p.SendStop)
 

@@ -23,6 +23,7 @@ from orderd.brokers.simulated import REQUESTS_PER_MINUTE, Driver, broker_over
 from orderd.core.order import Mode, Order, OrderIntent
 from orderd.core.values import AccountId
 from orderd.core.verdicts import Verdict
+from orderd.desk.desk import Desk
 from orderd.engine.account import Account, Policy, Tasks
 from orderd.engine.api import OrderRef, ReconcileStage, ReplaceAsk, Wait
 from orderd.engine.blotter import Blotter
@@ -69,6 +70,7 @@ class Life:
     engine: OrderEngine
     all_workers: dict[str, Workers]
     journal: SqliteJournal
+    desk: Desk
 
     @property
     def workers(self) -> Workers:
@@ -88,6 +90,8 @@ class World:
     slowest_commit_s: float = 0.003
     requests_per_minute: int = REQUESTS_PER_MINUTE
     """What the broker is configured to allow."""
+    has_desk: bool = False
+    """Whether somebody looks after trades."""
 
     def __post_init__(self) -> None:
         """Nothing runs before `start`."""
@@ -150,9 +154,15 @@ class World:
             async with asyncio.TaskGroup() as group:
                 workers = self._workers(journal, blotter, intake, Tasks(group), pulse)
                 engine = OrderEngine(journal, blotter, feed, list(workers.values()))
+                accounts = {account_id: of_account.account for account_id, of_account in workers.items()}
+                desk = Desk(journal, blotter, engine, accounts)
+                if self.has_desk:
+                    await desk.open()
                 for of_account in workers.values():
                     await of_account.start()
-                started.set_result(Life(engine=engine, all_workers=workers, journal=journal))
+                if self.has_desk:
+                    desk.start()
+                started.set_result(Life(engine=engine, all_workers=workers, journal=journal, desk=desk))
                 await asyncio.Event().wait()
         except* JournalError as errors:
             if not pulse.has_failed:

@@ -190,6 +190,8 @@ def _others_gone(world: World) -> Iterator[Step]:
     """Rule 2, for entries of other trades: protection and exits come before what is only wished for."""
     if world.refuses_opposite:
         yield from (CancelChild(order_id=order_id) for order_id in world.opposite_elsewhere)
+        if world.is_opposite_ending:
+            yield Wait(seconds=Decimal(RETRY_S))
 
 
 def _exit(closing: Closing, orders: TradeOrders, sums: Figures, world: World) -> Step:
@@ -368,7 +370,8 @@ def _resized(stop: Order, leaves: Decimal, price: Decimal, world: World) -> Repl
     total = add(stop.filled_quantity, leaves)
     terms = stop.terms
     is_other_size = total != terms.quantity
-    if leaves <= 0 or (is_other_size and not world.can_replace_quantity) or stop.state not in WORKING:
+    may_not = stop.order_id in world.unchangeable or (is_other_size and not world.can_replace_quantity)
+    if leaves <= 0 or may_not or stop.state not in WORKING:
         return None
     wanted = msgspec.structs.replace(terms, quantity=total, stop_price=price)
     if wanted == terms or any(asked.terms == wanted for asked in stop.replace_requests):

@@ -155,7 +155,8 @@ def _protection(trade: Trade, orders: TradeOrders, sums: Figures) -> Protection:
         return Protection.DISARMED
     is_coming = add(sums.stop_leaves, sums.exit_leaves) >= sums.open
     is_changing = any(stop.is_open and stop.pending_replace is not None for stop in orders.stops)
-    return Protection.ARMING if is_coming or is_changing else Protection.UNPROTECTED
+    is_closing = trade.closing is not None
+    return Protection.ARMING if is_coming or is_changing or is_closing else Protection.UNPROTECTED
 
 
 def _protected(

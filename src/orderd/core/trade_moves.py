@@ -11,7 +11,7 @@ import msgspec
 
 from orderd.core import keys
 from orderd.core.order import OrderRole
-from orderd.core.trade import Asked, Child, Closing, ExitReason, Trade
+from orderd.core.trade import Asked, Child, Closing, ExitReason, Trade, TradeState
 from orderd.core.trade_life import TradeEvent, TradeStep, step
 from orderd.core.trade_steps import (
     BeginClosing,
@@ -69,9 +69,10 @@ def _concluded(
     match taken:
         case BeginClosing(reason=cause, text=text):
             event = TradeEvent.STOP_FALLBACK if cause is ExitReason.STOP_FALLBACK else TradeEvent.TRADE_CLOSING
-            return step(trade, event, at, closing=_closing(trade, ZERO, cause, at=at, text=text), exit_reason=cause)
+            closing = _closing(trade, ZERO, cause, at=at, text=text)
+            return step(trade, event, at, closing=closing, exit_reason=cause, state=_while_closing(trade))
         case EndClosing(failed=failed):
-            return _given_up(trade, failed, at) if failed else step(trade, TradeEvent.TRADE_FILLED, at, closing=None)
+            return _given_up(trade, failed, at) if failed else _done(trade, at)
         case Disarm(stop_id=stop_id, text=text):
             handled = (*trade.handled_stops, stop_id)
             why = Reason(code="DISARMED", message=text)
@@ -121,9 +122,22 @@ def _closing(
     )
 
 
+def _while_closing(trade: Trade) -> TradeState:
+    return TradeState.CLOSING if trade.open_quantity else trade.state
+
+
+def _after_closing(trade: Trade) -> TradeState:
+    return TradeState.OPEN if trade.open_quantity else trade.state
+
+
+def _done(trade: Trade, at: datetime) -> TradeStep:
+    return step(trade, TradeEvent.TRADE_FILLED, at, closing=None, state=_after_closing(trade))
+
+
 def _given_up(trade: Trade, failed: str, at: datetime) -> TradeStep:
     reason = Reason(code="EXIT_FAILED", message=failed)
-    return step(trade, TradeEvent.EXIT_FAILED, at, closing=None, reason=reason, exit_reason=None)
+    state = _after_closing(trade)
+    return step(trade, TradeEvent.EXIT_FAILED, at, closing=None, reason=reason, exit_reason=None, state=state)
 
 
 def _gone(trade: Trade, held: Decimal, at: datetime) -> TradeStep:
@@ -158,7 +172,8 @@ def close_asked(
     closing = _closing(trade, target, reason, at=at, text=text, request_id=request_id)
     content = "all" if quantity is None else str(quantity)
     asked = (*trade.asked, Asked(request_id=f"close:{request_id}", content=content)) if request_id else trade.asked
-    return step(trade, TradeEvent.TRADE_CLOSING, at, closing=closing, exit_reason=reason, asked=asked)
+    state = _while_closing(trade)
+    return step(trade, TradeEvent.TRADE_CLOSING, at, closing=closing, exit_reason=reason, asked=asked, state=state)
 
 
 def stop_moved(trade: Trade, price: Decimal, *, request_id: str, text: str, at: datetime) -> TradeStep:

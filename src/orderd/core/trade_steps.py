@@ -30,7 +30,9 @@ class World(Value, frozen=True, kw_only=True):
     closing_elsewhere: Decimal = ZERO
     """What other closing orders of this account have still to execute in the symbol, on the exit's side."""
     opposite_elsewhere: tuple[OrderId, ...] = ()
-    """Own live orders of other trades on the entry's side of the symbol."""
+    """Own live orders of other trades on the entry's side of the symbol whose end nobody has asked for yet."""
+    is_opposite_ending: bool = False
+    """Such an order has been asked to end, and has not yet."""
     refuses_opposite: bool = True
     can_replace_quantity: bool = True
     takes_exits: bool = True
@@ -39,6 +41,8 @@ class World(Value, frozen=True, kw_only=True):
     """Halted, stops and exits included."""
     refused: tuple[tuple[OrderId, Refused], ...] = ()
     """Why stops were refused that the broker, or the gate, did not take."""
+    unchangeable: tuple[OrderId, ...] = ()
+    """Stops that the broker, or the gate, would not change."""
     through_s: Decimal | None = None
     """For how long the market has been beyond the stop's price. None: it is not, or nobody knows."""
     session: str = ""

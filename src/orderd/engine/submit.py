@@ -376,7 +376,11 @@ def _opposite(side: Side | None) -> Side | None:
 
 def asset_class_of(intent: OrderIntent) -> AssetClass:
     """By the canonical symbol: a slash is crypto, a date and strike an option."""
-    symbol = intent.symbol or (intent.legs[0].symbol if intent.legs else "")
+    return asset_class_of_symbol(intent.symbol or (intent.legs[0].symbol if intent.legs else ""))
+
+
+def asset_class_of_symbol(symbol: str) -> AssetClass:
+    """Of a canonical symbol."""
     if "/" in symbol:
         return AssetClass.CRYPTO
     return AssetClass.US_OPTION if underlying_of(symbol) else AssetClass.US_EQUITY

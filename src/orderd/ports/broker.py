@@ -6,10 +6,12 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
+from orderd.core import trade_steps
 from orderd.core.facts import Execution, View
 from orderd.core.order import AssetClass, Order, OrderClass, OrderType, Terms, TimeInForce
 from orderd.core.turnstiles import Staged
-from orderd.core.values import BrokerOrderId, ClientOrderId, Value
+from orderd.core.values import BrokerOrderId, ClientOrderId, Reason, Value
+from orderd.risk.limits import OppositeOrders
 
 
 class Refusal(StrEnum):
@@ -43,6 +45,10 @@ class Capabilities(Value, frozen=True, kw_only=True):
     client_order_id_limit: int
     quantity_places: int
     requests_per_minute: int
+    opposite_orders: OppositeOrders
+    """What it makes of an order that could meet an own resting one of the other side."""
+    takes_extended_hours: bool
+    """Whether a limit order may execute outside the regular session."""
 
 
 class Acked(Value, frozen=True, kw_only=True):
@@ -229,6 +235,14 @@ class Broker(Protocol):
 
     def request_body(self, order: Order) -> bytes:
         """The request `submit` would send, for a preview."""
+        ...
+
+    def sort_refusal(self, reason: Reason) -> trade_steps.Refused:
+        """Why it, or its own rules here, did not take a stop. What is not known is for good."""
+        ...
+
+    def price_increment(self, asset_class: AssetClass, price: Decimal) -> Decimal | None:
+        """The smallest step of a price of about this size. None: any."""
         ...
 
     async def submit(self, staged: Staged, *, timeout_s: float) -> SubmitOutcome:

@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from google.protobuf.timestamp_pb2 import Timestamp
+from google.protobuf.message import Message
 
 from oms.v1 import trade_service_pb2 as pb
 from orderd.core import keys
@@ -195,10 +195,8 @@ def _prices(message: pb.Signal, side: Side | None, fields: Fields) -> tuple[Deci
     return entry, stop
 
 
-def _time(field: str, message: object, name: str, fields: Fields) -> datetime | None:
-    has = message.HasField(name)  # type: ignore[attr-defined]
-    value: Timestamp | None = getattr(message, name) if has else None
-    return fields.time(field, value)
+def _time(field: str, message: Message, name: str, fields: Fields) -> datetime | None:
+    return fields.time(field, getattr(message, name) if message.HasField(name) else None)
 
 
 def close_ask(request: pb.CloseTradeRequest, prefix: str = "") -> CloseAsk | Invalid:

@@ -6,15 +6,17 @@ Rule 2: a yes is a 200 whose echo is the order that was sent. A no is a refusal 
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import partial
 
-from orderd.brokers.alpaca import bodies, errors, listing, parse, replies, rules
+from orderd.brokers.alpaca import bodies, errors, listing, parse, replies, rules, stops
 from orderd.brokers.alpaca.client import AlpacaClient, AnswerLost, NotConnected, Request, Response
 from orderd.brokers.alpaca.fields import ParseError
+from orderd.core import trade_steps
 from orderd.core.facts import Execution
 from orderd.core.order import AssetClass, Order, OrderClass
 from orderd.core.turnstiles import Staged
-from orderd.core.values import BrokerOrderId
+from orderd.core.values import BrokerOrderId, Reason
 from orderd.ports import (
     Absent,
     BrokerAccount,
@@ -83,6 +85,14 @@ class AlpacaAdapter:
     def request_body(self, order: Order) -> bytes:
         """The POST body."""
         return bodies.submit(order)
+
+    def sort_refusal(self, reason: Reason) -> trade_steps.Refused:
+        """By Alpaca's texts."""
+        return stops.sort_refusal(reason)
+
+    def price_increment(self, asset_class: AssetClass, price: Decimal) -> Decimal | None:
+        """Alpaca's minimum pricing criteria."""
+        return stops.price_increment(asset_class, price)
 
     # --------------------------------------------------------------------------------------------------------- changes
 

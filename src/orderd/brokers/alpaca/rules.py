@@ -25,6 +25,7 @@ from orderd.core.order import (
 )
 from orderd.core.values import subtract
 from orderd.ports import Capabilities, Lookup, Refusal
+from orderd.risk.limits import OppositeOrders
 
 CLIENT_ORDER_ID_LIMIT = 128
 QUANTITY_PLACES = 9
@@ -69,6 +70,8 @@ def capabilities(asset_class: AssetClass, *, settle_s: float, requests_per_minut
         client_order_id_limit=CLIENT_ORDER_ID_LIMIT,
         quantity_places=_PLACES[asset_class],
         requests_per_minute=requests_per_minute,
+        opposite_orders=OppositeOrders.PRICE_RULE,
+        takes_extended_hours=asset_class is AssetClass.US_EQUITY,
     )
 
 

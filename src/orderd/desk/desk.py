@@ -1,0 +1,125 @@
+"""The desk of a process: its trades, and whoever looks after them.
+
+It is the engine's first client: it asks by the engine's calls, and hears by the feed. Every open trade is looked after
+at the start, after each event of its orders, and when its time has come; a trade that was over is looked at again when
+an event of its orders comes after all.
+"""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+
+import structlog
+
+from orderd.core.trade import Trade, TradeState
+from orderd.desk.protector import Protector
+from orderd.desk.tradebook import TradeBook
+from orderd.desk.trades import TradeDesk
+from orderd.engine import api
+from orderd.engine.account import Account
+from orderd.engine.blotter import Blotter
+from orderd.ports import BrokerError, Journal
+
+log = structlog.get_logger("orderd.desk")
+
+CURSOR = "trades"
+"""Name of the mark up to which events have been looked at."""
+PAGE = 500
+MARK_EVERY_S = 5.0
+"""The mark is set to where the desk was so long ago: what it has woken since then is done by now."""
+LOOK_S = 2.0
+"""Between two looks at the prices of what is held."""
+
+
+class Desk:
+    """Everything of the desk that runs, wired together."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        blotter: Blotter,
+        engine: api.Engine,
+        accounts: Mapping[str, Account],
+        *,
+        is_frozen: Callable[[str], bool] = lambda _account_id: False,
+    ) -> None:
+        """Nothing is read or watched before `open`."""
+        self._journal = journal
+        self._blotter = blotter
+        self._engine = engine
+        self._accounts = accounts
+        self.book = TradeBook(journal)
+        self.protector = Protector(self.book, engine, accounts, is_frozen=is_frozen)
+        self.trades = TradeDesk(self.book, engine, self.protector)
+        self._position = 0
+
+    async def open(self) -> None:
+        """Take up what is not over, and listen to the orders from now on."""
+        await self.book.load()
+        self._position = int(await self._journal.mark(CURSOR) or 0)
+        self._blotter.watch(self.protector.heard)
+
+    def start(self) -> None:
+        """Look after every trade; returns at once."""
+        for account_id, account in self._accounts.items():
+            for trade in self.book.live(account_id):
+                self.protector.wake(account_id, trade.trade_id)
+            account.tasks.start(self._begin(account_id), f"desk:{account_id}")
+            account.tasks.start(self._look(account_id), f"prices:{account_id}")
+        first = next(iter(self._accounts.values()), None)
+        if first is not None:
+            first.tasks.start(self._listen(first), "desk feed")
+
+    async def _begin(self, account_id: str) -> None:
+        """The start-up policy: pending entries that count candles have missed some, so they go."""
+        account = self._accounts[account_id]
+        await account.recovered.wait()
+        for trade in self.book.live(account_id):
+            if trade.state is TradeState.PENDING and trade.signal.max_candles and not account.is_stopping:
+                await self.trades.cancel_entry(trade.trade_id, "the server was started anew")
+
+    async def _listen(self, account: Account) -> None:
+        """Wake the trades of every event, those that are over, too. The mark follows a while later."""
+        feed, passed = self._engine.feed, self._position
+        marked_ns = account.clock.monotonic_ns()
+        while not account.is_stopping:
+            entries = await feed.read(max(self._position, feed.oldest), PAGE)
+            for entry in entries:
+                if entry.trade_id and not entry.is_desk:
+                    self.protector.wake(entry.account_id, entry.trade_id)
+            if entries:
+                self._position = entries[-1].sequence
+            if account.clock.monotonic_ns() - marked_ns >= MARK_EVERY_S * 1e9 and passed < self._position:
+                await self._journal.set_mark(CURSOR, str(passed))
+                passed, marked_ns = self._position, account.clock.monotonic_ns()
+            if not entries:
+                await feed.changed(self._position, MARK_EVERY_S)
+
+    async def _look(self, account_id: str) -> None:
+        """Follow the prices of what is held, to see a stop that is triggered and does not execute."""
+        account = self._accounts[account_id]
+        await account.recovered.wait()
+        while not account.is_stopping:
+            await account.pause(LOOK_S)
+            held = [trade for trade in self.book.live(account_id) if trade.open_quantity]
+            if held and not account.is_stopping:
+                await self._prices(account_id, held)
+
+    async def _prices(self, account_id: str, held: list[Trade]) -> None:
+        around = self.protector.around[account_id]
+        try:
+            positions = await around.account.broker.positions()
+        except BrokerError:
+            return
+        around.prices = {p.symbol: p.current_price for p in positions if p.current_price is not None}
+        for trade in held:
+            price = around.prices.get(trade.signal.symbol)
+            if price is None or not trade.protected_quantity or not _is_through(trade, price):
+                around.through_since.pop(trade.trade_id, None)
+                continue
+            around.through_since.setdefault(trade.trade_id, around.account.clock.monotonic_ns())
+            self.protector.wake(account_id, trade.trade_id)
+
+
+def _is_through(trade: Trade, price: Decimal) -> bool:
+    """Whether the market is beyond the trade's stop."""
+    return price <= trade.stop_price if trade.sign > 0 else price >= trade.stop_price

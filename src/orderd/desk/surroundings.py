@@ -1,0 +1,142 @@
+"""What the world looks like around a trade: the broker's session and position, and the account's other orders."""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from orderd.core.order import AssetClass, Order, OrderClass, OrderState, Side
+from orderd.core.trade import Trade, TradeOrders
+from orderd.core.trade_steps import Refused, World
+from orderd.core.values import ZERO, OrderId, add
+from orderd.engine.account import Account
+from orderd.engine.holdings import held_of
+from orderd.engine.submit import asset_class_of_symbol
+from orderd.ports import BrokerClock, BrokerError
+from orderd.risk.limits import OppositeOrders
+
+NANOS = 1_000_000_000
+CLOCK_KEPT_S = 60
+"""How long the broker's word about its session is good, when no open or close falls into it."""
+NOT_TAKEN = frozenset({OrderState.REJECTED, OrderState.DENIED, OrderState.SUBMIT_FAILED})
+
+
+@dataclass(frozen=True)
+class _Seen:
+    version: int
+    at_ns: int
+
+
+@dataclass
+class Surroundings:
+    """One account's, as this process sees it. Ages are monotonic, so that a jumping clock hurries nothing."""
+
+    account: Account
+    _seen: dict[OrderId, _Seen] = field(default_factory=dict)
+    _clock: BrokerClock | None = None
+    _clock_ns: int = 0
+    unchangeable: set[OrderId] = field(default_factory=set)
+    prices: dict[str, Decimal] = field(default_factory=dict)
+    """What each symbol that is held traded at lately, as the broker shows it with the position."""
+    through_since: dict[str, int] = field(default_factory=dict)
+    """Trades whose stop the market is beyond, and since when (monotonic ns)."""
+
+    def watch(self, order: Order) -> None:
+        """See a committed change of an order."""
+        known = self._seen.get(order.order_id)
+        if known is None or known.version != order.version:
+            self._seen[order.order_id] = _Seen(order.version, self.account.clock.monotonic_ns())
+
+    def forget(self, orders: TradeOrders, trade_id: str) -> None:
+        """Let go of a trade that is over."""
+        self.through_since.pop(trade_id, None)
+        for order in orders.all:
+            self._seen.pop(order.order_id, None)
+            self.unchangeable.discard(order.order_id)
+
+    async def held(self, symbol: str) -> Decimal:
+        """The broker's position, asked for now. Raises BrokerError."""
+        return held_of(await self.account.broker.positions(), symbol)
+
+    async def refresh_clock(self) -> None:
+        """Ask the broker for its session, unless what it said is still good. When it cannot be asked, that stays."""
+        now_ns = self.account.clock.monotonic_ns()
+        if self._clock is not None and now_ns - self._clock_ns < CLOCK_KEPT_S * NANOS and not self._turned(now_ns):
+            return
+        try:
+            self._clock = await self.account.broker.clock()
+            self._clock_ns = self.account.clock.monotonic_ns()
+        except BrokerError:
+            return
+
+    def _turned(self, now_ns: int) -> bool:
+        """Whether the session has opened or closed since the broker spoke."""
+        assert self._clock is not None
+        passed_s = (now_ns - self._clock_ns) / NANOS
+        turn = self._clock.next_close if self._clock.is_open else self._clock.next_open
+        return passed_s >= (turn - self._clock.time).total_seconds()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the session is open by the broker's last word; True when it has never said."""
+        return self._clock is None or self._clock.is_open
+
+    @property
+    def session(self) -> str:
+        """The day of the session, YYYY-MM-DD, by the broker's clock."""
+        moment = self.account.clock.now() if self._clock is None else self._clock.time
+        return moment.date().isoformat()
+
+    def world(self, trade: Trade, orders: TradeOrders, held: Decimal | None, *, is_frozen: bool) -> World:
+        """What the trade's next step depends on."""
+        for order in orders.all:
+            self.watch(order)
+        broker, symbol = self.account.broker, trade.signal.symbol
+        asset_class = asset_class_of_symbol(symbol)
+        can = broker.capabilities(asset_class)
+        closing, opposite = self._others(trade, orders)
+        waiting = [order for order in opposite if order.pending_cancel]
+        since = self.through_since.get(trade.trade_id)
+        now_ns = self.account.clock.monotonic_ns()
+        return World(
+            ages=tuple([(o.order_id, _seconds(now_ns - self._seen[o.order_id].at_ns)) for o in orders.all]),
+            held=held,
+            closing_elsewhere=closing,
+            opposite_elsewhere=tuple([order.order_id for order in opposite if not order.pending_cancel]),
+            is_opposite_ending=bool(waiting),
+            refuses_opposite=can.opposite_orders is not OppositeOrders.ALLOWED,
+            can_replace_quantity=can.can_replace_quantity,
+            takes_exits=self.is_open or asset_class is AssetClass.CRYPTO,
+            is_frozen=is_frozen,
+            refused=self._refused(orders),
+            unchangeable=tuple(o.order_id for o in orders.stops if o.order_id in self.unchangeable),
+            through_s=None if since is None else _seconds(now_ns - since),
+            session=self.session,
+        )
+
+    def _refused(self, orders: TradeOrders) -> tuple[tuple[OrderId, Refused], ...]:
+        sort = self.account.broker.sort_refusal
+        return tuple(
+            [(o.order_id, sort(o.reason)) for o in orders.stops if o.state in NOT_TAKEN and o.reason is not None]
+        )
+
+    def _others(self, trade: Trade, orders: TradeOrders) -> tuple[Decimal, list[Order]]:
+        """What other orders of the symbol are about to close, and those that stand on the entry's side."""
+        own = {order.order_id for order in orders.all}
+        closing, opposite = ZERO, list[Order]()
+        for order in self.account.blotter.open(self.account.account_id):
+            if order.order_id in own or order.intent.symbol != trade.signal.symbol:
+                continue
+            if order.intent.side is trade.exit_side:
+                closing = add(closing, order.leaves_quantity or ZERO)
+            elif _is_in_the_way(order, trade.signal.side):
+                opposite.append(order)
+        return closing, opposite
+
+
+def _is_in_the_way(order: Order, entry_side: Side) -> bool:
+    """A plain order of ours that would be opposite to a stop or exit; complex ones are exempt, others' are not ours."""
+    is_plain = order.intent.order_class is OrderClass.SIMPLE and order.parent_order_id is None
+    return is_plain and order.intent.side is entry_side and not order.is_external and not order.intent.is_exit
+
+
+def _seconds(ns: int) -> Decimal:
+    return Decimal(ns) / NANOS

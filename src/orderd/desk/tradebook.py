@@ -1,0 +1,115 @@
+"""The trades: those that are not over in memory, the rest read from the journal. The one place that writes them.
+
+Rule: a trade is told, and acted for, as of its last durable record. Steps of one trade are recorded one after the
+other: whoever writes holds its lock.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from orderd.core.order import EventSource
+from orderd.core.records import RecordKind
+from orderd.core.trade import Trade
+from orderd.core.trade_life import TradeStep
+from orderd.ports import Journal, Record, RecordChange
+from orderd.wire.trades import trade_event_bytes, trade_message
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Trade).decode
+
+
+def trade_of(record: Record) -> Trade:
+    """The trade that a record holds."""
+    return msgspec.structs.replace(_decode(record.state), sequence=record.sequence)
+
+
+def change_of(step: TradeStep, source: EventSource) -> RecordChange:
+    """The record of a step, ready to be written."""
+    trade = step.after
+    record = Record(
+        record_id=trade.trade_id,
+        kind=RecordKind.TRADE,
+        account_id=trade.account_id,
+        client_key=trade.client_trade_id,
+        status=trade.state.value,
+        is_open=not trade.is_over,
+        symbol=trade.signal.symbol,
+        strategy=trade.signal.strategy,
+        trace_id=trade.trace_id,
+        decision_id=trade.decision_id,
+        trade_id=trade.trade_id,
+        created_time=trade.created_time,
+        version=trade.version,
+        body=trade_message(trade).SerializeToString(deterministic=True),
+        state=_encode(trade),
+    )
+    return RecordChange(record=record, event=trade_event_bytes(step, source=source))
+
+
+class TradeBook:
+    """Reads and writes trades."""
+
+    def __init__(self, journal: Journal) -> None:
+        """Start empty; `load` brings what is not over."""
+        self._journal = journal
+        self._live: dict[str, Trade] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._changed: dict[str, asyncio.Event] = {}
+
+    async def load(self) -> None:
+        """Take up every trade that is not over."""
+        for record in await self._journal.open_records(RecordKind.TRADE):
+            self._live[record.record_id] = trade_of(record)
+
+    def live(self, account_id: str) -> list[Trade]:
+        """The account's trades that are not over, oldest first."""
+        return [trade for trade in self._live.values() if trade.account_id == account_id]
+
+    def get(self, trade_id: str) -> Trade | None:
+        """The trade as of its last record."""
+        known = self._live.get(trade_id)
+        if known is not None:
+            return known
+        record = self._journal.load_record(trade_id)
+        return trade_of(record) if record is not None and record.kind is RecordKind.TRADE else None
+
+    def find(self, account_id: str, client_trade_id: str) -> Trade | None:
+        """The trade with this key."""
+        record = self._journal.find_record(RecordKind.TRADE, account_id, client_trade_id)
+        return None if record is None else self.get(record.record_id)
+
+    def lock(self, trade_id: str) -> asyncio.Lock:
+        """What a writer of this trade holds."""
+        return self._locks.setdefault(trade_id, asyncio.Lock())
+
+    async def record(self, steps: Sequence[TradeStep], source: EventSource = EventSource.ENGINE) -> Trade:
+        """Write steps of one trade and return it as it is then. Raises RecordTakenError for a key that is taken."""
+        sequences = await asyncio.shield(
+            asyncio.ensure_future(self._write([change_of(step, source) for step in steps]))
+        )
+        trade = msgspec.structs.replace(steps[-1].after, sequence=sequences[-1])
+        self._put(trade)
+        return trade
+
+    async def _write(self, changes: list[RecordChange]) -> Sequence[int]:
+        return await self._journal.record(changes)
+
+    def keep(self, trade: Trade) -> None:
+        """Remember what the next record will say, too: which order a child has become."""
+        if trade.trade_id in self._live:
+            self._live[trade.trade_id] = trade
+
+    def _put(self, trade: Trade) -> None:
+        if trade.is_over:
+            self._live.pop(trade.trade_id, None)
+        else:
+            self._live[trade.trade_id] = trade
+        changed = self._changed.pop(trade.trade_id, None)
+        if changed is not None:
+            changed.set()
+
+    async def changed(self, trade_id: str) -> None:
+        """Wait for the trade's next record."""
+        await self._changed.setdefault(trade_id, asyncio.Event()).wait()

@@ -1,0 +1,429 @@
+"""What callers ask of trades: open, close, move and arm stops, count candles, cancel what is pending.
+
+Rule 1: a request is written into its trade first; acting for it is the protector's, for a caller as after a crash.
+Rule 2: the same key is the same trade. A request that repeats itself is answered, not done twice.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from decimal import Decimal
+
+import structlog
+
+from orderd.core import keys
+from orderd.core.order import AssetClass, EventSource, Order, OrderRole, OrderType
+from orderd.core.trade import Asked, Child, ExitReason, OnEntryEnd, OnPartial, Signal, Trade, TradeState
+from orderd.core.trade_life import TradeEvent, TradeStep, step
+from orderd.core.trade_moves import candle_counted, close_asked, rearmed, stop_moved
+from orderd.core.values import ZERO, AccountId, Value, canonical
+from orderd.desk.intents import intent_of
+from orderd.desk.protector import Protector
+from orderd.desk.tradebook import TradeBook
+from orderd.engine import api
+from orderd.engine.engine import is_answered
+from orderd.engine.errors import EngineError, Kind
+from orderd.engine.submit import asset_class_of_symbol
+from orderd.ports import BrokerError, RecordTakenError
+from orderd.risk.sizer import Setup, Sizing, size
+
+log = structlog.get_logger("orderd.desk")
+
+
+class OpenTrade(Value, frozen=True, kw_only=True):
+    """A signal to act on. `quantity` None: sized by the account's risk settings."""
+
+    account_id: AccountId
+    client_trade_id: str
+    signal: Signal
+    quantity: Decimal | None = None
+    decision_id: str = ""
+    trace_id: str = ""
+    on_partial: OnPartial | None = None
+    on_entry_end: OnEntryEnd = OnEntryEnd.CLOSE
+    accept_unprotected: bool = False
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+class Opened(Value, frozen=True, kw_only=True):
+    """The trade of a key."""
+
+    trade: Trade
+    entry: Order | None
+    replayed: bool
+
+
+class TradeDesk:
+    """The calls about trades, over one book and one protector."""
+
+    def __init__(self, book: TradeBook, engine: api.Engine, protector: Protector) -> None:
+        """Nothing is kept here but what is being opened right now."""
+        self._book = book
+        self._engine = engine
+        self._protector = protector
+        self._opening: dict[tuple[str, str], asyncio.Lock] = {}
+
+    # ------------------------------------------------------------------------------------------------------------ open
+
+    async def open(self, ask: OpenTrade, *, wait: api.Wait, timeout_s: float) -> Opened:
+        """Size it, write it down, send its entry. Calls with one key wait for each other."""
+        key = (ask.account_id, ask.client_trade_id)
+        lock = self._opening.setdefault(key, asyncio.Lock())
+        try:
+            async with lock:
+                trade, is_replay = await self._opened(ask)
+                entry = await self._entered(trade)
+        finally:
+            if not lock.locked():
+                self._opening.pop(key, None)
+        if entry is not None and wait is api.Wait.BROKER:
+            entry = await self._protector.around[ask.account_id].account.blotter.wait(entry, is_answered, timeout_s)
+        return Opened(trade=self._now(trade.trade_id), entry=entry, replayed=is_replay)
+
+    async def _opened(self, ask: OpenTrade) -> tuple[Trade, bool]:
+        known = self._book.find(ask.account_id, ask.client_trade_id)
+        if known is not None:
+            _same_content(known, ask)
+            return known, True
+        self._check(ask)
+        sizing = None if ask.quantity is not None else await self.size(ask.account_id, ask.signal)
+        try:
+            return await self._book.record((self._created(ask, sizing),), EventSource.CLIENT), False
+        except RecordTakenError:
+            known = self._book.find(ask.account_id, ask.client_trade_id)
+            if known is None:
+                raise
+            _same_content(known, ask)
+            return known, True
+
+    def _check(self, ask: OpenTrade) -> None:
+        """Refuse what cannot be protected, and prices that no order could have. Nothing is recorded then."""
+        account = self._protector.around[ask.account_id].account
+        asset_class = asset_class_of_symbol(ask.signal.symbol)
+        _check_increments(ask.signal, lambda price: account.broker.price_increment(asset_class, price))
+        can_rest = OrderType.STOP in account.broker.capabilities(asset_class).order_types
+        if (ask.signal.extended_hours or not can_rest) and not ask.accept_unprotected:
+            what = "an extended-hours entry" if can_rest else f"{ask.signal.symbol} at this broker"
+            raise EngineError(
+                Kind.FAILED_PRECONDITION,
+                "UNPROTECTED",
+                f"no stop can rest for {what}: say accept_unprotected to hold it without one",
+                subject=("orderd.Trade", ask.client_trade_id),
+            )
+
+    async def size(self, account_id: str, signal: Signal, *, equity: Decimal | None = None) -> Sizing:
+        """The quantity for a signal by the account's risk settings, with the broker's figures of now."""
+        account = self._protector.around[account_id].account
+        try:
+            figures = await account.broker.account()
+        except BrokerError as error:
+            text = f"the account's figures cannot be read: {error}"
+            raise EngineError(Kind.UNAVAILABLE, "BROKER_UNAVAILABLE", text, retry_after_s=2) from error
+        setup = Setup(
+            side=signal.side,
+            entry=signal.entry_price,
+            stop=signal.stop_loss_price,
+            equity=figures.equity if equity is None else equity,
+            buying_power=figures.buying_power,
+            multiplier=multiplier_of_symbol(signal.symbol),
+        )
+        return size(setup, account.policy.limits)
+
+    def _created(self, ask: OpenTrade, sizing: Sizing | None) -> TradeStep:
+        """The trade's first version: with its entry named, or, sized to nothing, with the reason."""
+        account = self._protector.around[ask.account_id].account
+        now = account.clock.now()
+        quantity = ask.quantity if sizing is None else sizing.quantity
+        trade = Trade(
+            trade_id=account.ids.new(),
+            client_trade_id=ask.client_trade_id,
+            account_id=ask.account_id,
+            signal=ask.signal,
+            quantity=quantity or ZERO,
+            stop_price=ask.signal.stop_loss_price,
+            created_time=now,
+            updated_time=now,
+            decision_id=ask.decision_id,
+            trace_id=ask.trace_id,
+            on_partial=ask.on_partial or OnPartial.CANCEL_REST,
+            on_entry_end=ask.on_entry_end,
+            accept_unprotected=ask.accept_unprotected,
+            is_disarmed=ask.accept_unprotected,
+            tags=ask.tags,
+            multiplier=multiplier_of_symbol(ask.signal.symbol),
+        )
+        if not quantity:
+            why = None if sizing is None else sizing.reason
+            denied = {"reason": why, "state": TradeState.NEVER_OPENED, "closed_time": now}
+            return step(trade, TradeEvent.TRADE_DENIED, now, **denied)
+        entry = Child(
+            role=OrderRole.ENTRY,
+            number=1,
+            client_order_id=keys.trade_key(trade.trade_id, OrderRole.ENTRY, 1),
+            quantity=quantity,
+        )
+        log.info("signal_detected", trade_id=trade.trade_id, trace_id=trade.trace_id, symbol=trade.signal.symbol)
+        return step(trade, TradeEvent.TRADE_CREATED, now, children=(entry,))
+
+    async def _entered(self, trade: Trade) -> Order | None:
+        """The entry, sent when it has not been yet: also for the repeat of a call that died in between."""
+        account = self._protector.around[trade.account_id].account
+        entry = next(iter(trade.of(OrderRole.ENTRY)), None)
+        if entry is None:
+            return None
+        known = account.blotter.by_key(trade.account_id, entry.client_order_id)
+        if known is not None:
+            return account.blotter.get(known)
+        if trade.is_over:
+            return None
+        can = account.broker.capabilities(asset_class_of_symbol(trade.signal.symbol))
+        intent = intent_of(trade, entry, can.times_in_force)
+        result = await self._engine.submit(intent, wait=api.Wait.JOURNAL, timeout_s=0)
+        async with self._book.lock(trade.trade_id):
+            await self._protector.attend(trade.trade_id)
+        return result.order
+
+    def _now(self, trade_id: str) -> Trade:
+        trade = self._book.get(trade_id)
+        if trade is None:
+            raise _unknown(trade_id)
+        return self._protector.stand(trade)[0]
+
+    # ----------------------------------------------------------------------------------------------------------- close
+
+    async def close(
+        self,
+        trade_id: str,
+        *,
+        quantity: Decimal | None = None,
+        reason: ExitReason = ExitReason.REQUESTED,
+        text: str = "",
+        request_id: str = "",
+        timeout_s: float = 0,
+    ) -> Trade:
+        """Ask for the close of a trade or a part of it; wait at most `timeout_s` for its end."""
+        async with self._book.lock(trade_id):
+            trade = self._of(trade_id)
+            if self._is_repeat(trade, "close", request_id, "all" if quantity is None else str(quantity)):
+                return await self._closed(trade_id, timeout_s)
+            if trade.is_over:
+                raise _ended(trade)
+            if quantity is None and trade.closing is not None and not trade.closing.target:
+                return await self._closed(trade_id, timeout_s)
+            at = self._at(trade)
+            asked = close_asked(trade, quantity=quantity, reason=reason, text=text, request_id=request_id, at=at)
+            await self._book.record((asked,), EventSource.CLIENT)
+        self._protector.wake(trade.account_id, trade_id)
+        return await self._closed(trade_id, timeout_s)
+
+    async def _closed(self, trade_id: str, timeout_s: float) -> Trade:
+        """The trade once its closing is over, or as it stands when the time is up."""
+        try:
+            async with asyncio.timeout(max(timeout_s, 0)):
+                while (trade := self._now(trade_id)).closing is not None and not trade.is_over:
+                    await self._book.changed(trade_id)
+        except TimeoutError:
+            pass
+        return self._now(trade_id)
+
+    # ------------------------------------------------------------------------------------------------------------ stop
+
+    async def move_stop(self, trade_id: str, price: Decimal, *, request_id: str = "", text: str = "") -> Trade:
+        """Ask for the stop at another price."""
+        async with self._book.lock(trade_id):
+            trade = self._of(trade_id)
+            if self._is_repeat(trade, "move", request_id, str(price)):
+                return trade
+            self._check_stop(trade, price)
+            if trade.stop_price != price:
+                moved = stop_moved(trade, price, request_id=request_id, text=text, at=self._at(trade))
+                await self._book.record((moved,), EventSource.CLIENT)
+                log.info("stop_moved", trade_id=trade_id, trace_id=trade.trace_id, stop_price=canonical(price))
+        self._protector.wake(trade.account_id, trade_id)
+        return self._now(trade_id)
+
+    async def rearm(self, trade_id: str, price: Decimal | None = None) -> Trade:
+        """Ask for a stop where somebody has cancelled it."""
+        async with self._book.lock(trade_id):
+            trade = self._of(trade_id)
+            self._check_stop(trade, trade.stop_price if price is None else price)
+            if trade.is_disarmed or (price is not None and price != trade.stop_price):
+                session = self._protector.around[trade.account_id].session
+                again = rearmed(trade, price, at=self._at(trade), session=session)
+                await self._book.record((again,), EventSource.CLIENT)
+        self._protector.wake(trade.account_id, trade_id)
+        return self._now(trade_id)
+
+    def _check_stop(self, trade: Trade, price: Decimal) -> None:
+        if trade.is_over:
+            raise _ended(trade)
+        if trade.state is not TradeState.OPEN:
+            text = f"the trade is {trade.state}: there is no stop to place or move"
+            raise EngineError(
+                Kind.FAILED_PRECONDITION, "TRADE_NOT_OPEN", text, subject=("orderd.Trade", trade.trade_id)
+            )
+        account = self._protector.around[trade.account_id].account
+        asset_class = asset_class_of_symbol(trade.signal.symbol)
+        _check_increment("stop_price", price, account.broker.price_increment(asset_class, price))
+        last = self._protector.last_price(trade)
+        if last is not None and (price >= last if trade.sign > 0 else price <= last):
+            raise EngineError(
+                Kind.FAILED_PRECONDITION,
+                "STOP_THROUGH_MARKET",
+                f"a stop at {canonical(price)} would execute at once: the market is at {canonical(last)}",
+                metadata={"market_price": canonical(last)},
+                subject=("orderd.Trade", trade.trade_id),
+            )
+
+    # --------------------------------------------------------------------------------------------------------- entries
+
+    async def advance_candle(
+        self, account_id: str, candle_time: datetime, *, symbols: Sequence[str] = (), strategies: Sequence[str] = ()
+    ) -> tuple[list[Trade], list[str]]:
+        """Count a candle for each pending entry that counts them; cancel those that have waited too long."""
+        counted: list[Trade] = []
+        canceled: list[str] = []
+        for trade in self._pending(account_id, symbols, strategies):
+            if not trade.signal.max_candles:
+                continue
+            async with self._book.lock(trade.trade_id):
+                now = self._of(trade.trade_id)
+                record = candle_counted(now, candle_time, at=self._at(now))
+                after = now if record is None else await self._book.record((record,), EventSource.CLIENT)
+            counted.append(after)
+            if after.candles > after.signal.max_candles and after.state is TradeState.PENDING:
+                canceled.append(trade.trade_id)
+        for trade_id in canceled:
+            await self.cancel_entry(trade_id, "max_candles")
+        return counted, canceled
+
+    async def cancel_pending(
+        self, account_id: str, *, symbols: Sequence[str] = (), strategies: Sequence[str] = (), reason: str = ""
+    ) -> list[api.CancelResult]:
+        """Cancel the entries of trades without a fill."""
+        pending = self._pending(account_id, symbols, strategies)
+        return [await self.cancel_entry(trade.trade_id, reason) for trade in pending]
+
+    async def cancel_entry(self, trade_id: str, reason: str) -> api.CancelResult:
+        """Cancel a trade's entry."""
+        trade, orders = self._protector.stand(self._of(trade_id))
+        if orders.entry is None:
+            return api.CancelResult(order_id="", error_reason="ORDER_NOT_FOUND", message="its entry was never written")
+        order_id = orders.entry.order_id
+        try:
+            await self._engine.cancel(
+                api.OrderRef(order_id=order_id), reason=reason, wait=api.Wait.JOURNAL, timeout_s=0
+            )
+        except EngineError as error:
+            return api.CancelResult(order_id=order_id, error_reason=error.reason, message=error.message)
+        self._protector.wake(trade.account_id, trade_id)
+        return api.CancelResult(order_id=order_id)
+
+    def _pending(self, account_id: str, symbols: Sequence[str], strategies: Sequence[str]) -> list[Trade]:
+        return [
+            trade
+            for trade in self._book.live(account_id)
+            if trade.state is TradeState.PENDING
+            and (not symbols or trade.signal.symbol in symbols)
+            and (not strategies or trade.signal.strategy in strategies)
+        ]
+
+    # -------------------------------------------------------------------------------------------------------- as it is
+
+    def get(self, trade_id: str) -> Trade:
+        """The trade. Raises NOT_FOUND."""
+        return self._now(trade_id)
+
+    def find(self, account_id: str, client_trade_id: str) -> Trade:
+        """The trade with this key. Raises NOT_FOUND."""
+        trade = self._book.find(account_id, client_trade_id)
+        if trade is None:
+            raise _unknown(client_trade_id)
+        return self._protector.stand(trade)[0]
+
+    def orders(self, trade: Trade) -> Sequence[Order]:
+        """Its orders, the entry first."""
+        return self._protector.stand(trade)[1].all
+
+    def _of(self, trade_id: str) -> Trade:
+        trade = self._book.get(trade_id)
+        if trade is None or trade.account_id not in self._protector.around:
+            raise _unknown(trade_id)
+        return trade
+
+    def _at(self, trade: Trade) -> datetime:
+        return self._protector.around[trade.account_id].account.clock.now()
+
+    @staticmethod
+    def _is_repeat(trade: Trade, what: str, request_id: str, content: str) -> bool:
+        """Whether this request was taken before. Raises ALREADY_EXISTS when it asked for something else."""
+        if not request_id:
+            return False
+        before = next((one for one in trade.asked if one.request_id == f"{what}:{request_id}"), None)
+        if before is not None and before != Asked(request_id=before.request_id, content=content):
+            raise EngineError(
+                Kind.ALREADY_EXISTS,
+                "REQUEST_ID_REUSED",
+                f"request_id {request_id} was used for another request about this trade",
+                subject=("orderd.Trade", trade.trade_id),
+            )
+        return before is not None
+
+
+def multiplier_of_symbol(symbol: str) -> Decimal:
+    """Units per contract of a canonical symbol."""
+    return Decimal(100) if asset_class_of_symbol(symbol) is AssetClass.US_OPTION else Decimal(1)
+
+
+def _check_increments(signal: Signal, increment: Callable[[Decimal], Decimal | None]) -> None:
+    if signal.type is not OrderType.MARKET:
+        _check_increment("signal.entry_price", signal.entry_price, increment(signal.entry_price))
+    _check_increment("signal.stop_loss_price", signal.stop_loss_price, increment(signal.stop_loss_price))
+
+
+def _check_increment(field: str, price: Decimal, increment: Decimal | None) -> None:
+    if increment is not None and price % increment:
+        rule = f"must be a whole number of {canonical(increment)}"
+        raise EngineError(
+            Kind.INVALID,
+            "PRICE_INCREMENT",
+            f"{field} {rule}",
+            fields=((field, rule),),
+            metadata={"field": field, "increment": canonical(increment)},
+        )
+
+
+def _same_content(known: Trade, ask: OpenTrade) -> None:
+    """Raise ALREADY_EXISTS when the key stands for another trade. Tags and traces are not content."""
+    pairs = {
+        "signal": (known.signal, ask.signal),
+        "decision_id": (known.decision_id, ask.decision_id),
+        "quantity": (known.quantity if ask.quantity is not None else None, ask.quantity),
+        "accept_unprotected": (known.accept_unprotected, ask.accept_unprotected),
+        "on_entry_end": (known.on_entry_end, ask.on_entry_end),
+    }
+    differing = [name for name, (ours, theirs) in pairs.items() if ours != theirs]
+    if differing:
+        raise EngineError(
+            Kind.ALREADY_EXISTS,
+            "CLIENT_TRADE_ID_REUSED",
+            f"client_trade_id {known.client_trade_id} stands for a trade with another {', '.join(differing)}",
+            metadata={"fields": ",".join(differing), "trade_id": known.trade_id},
+            subject=("orderd.Trade", known.trade_id),
+        )
+
+
+def _unknown(name: str) -> EngineError:
+    return EngineError(
+        Kind.NOT_FOUND, "TRADE_NOT_FOUND", "there is no such trade", subject=("orderd.Trade", name[:128])
+    )
+
+
+def _ended(trade: Trade) -> EngineError:
+    return EngineError(
+        Kind.FAILED_PRECONDITION,
+        "TRADE_ENDED",
+        f"the trade is {trade.state}",
+        metadata={"trade_id": trade.trade_id, "state": trade.state},
+        subject=("orderd.Trade", trade.trade_id),
+    )
