@@ -68,7 +68,7 @@ async def opened(world: World, key: str = "t-1", *, quantity: str | None = "10",
 async def until(world: World, trade_id: str, holds: Callable[[Trade], bool], seconds: float = SETTLED_S) -> Trade:
     """The trade once it is so."""
     async with asyncio.timeout(seconds):
-        while not holds(trade := desk(world).get(trade_id)):
+        while not holds(trade := desk(world).get(trade_id)):  # noqa: ASYNC110 - virtual time
             await asyncio.sleep(0.05)
     return trade
 
