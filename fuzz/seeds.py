@@ -8,6 +8,7 @@ from typing import Final
 
 from oms.v1 import order_pb2 as opb
 from oms.v1 import order_service_pb2 as pb
+from oms.v1 import trade_service_pb2 as tpb
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FOUND: Final = ROOT / "fuzz" / "found"
@@ -62,6 +63,7 @@ def _requests() -> Iterator[bytes]:
     yield pb.ReplaceOrderRequest(order_id="o", request_id="r", quantity="5").SerializeToString()
     yield pb.ListOrdersRequest(symbols=["AAPL"], page_size=10, page_token="t").SerializeToString()
     yield pb.StreamOrderEventsRequest(after_sequence=5, symbols=["AAPL"]).SerializeToString()
+    yield tpb.StreamDeskEventsRequest(after_sequence=5, types=[1, 25], symbols=["AAPL"]).SerializeToString()
 
 
 def seeds(target: str) -> list[bytes]:

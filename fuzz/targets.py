@@ -20,6 +20,7 @@ from google.protobuf.message import DecodeError
 from fuzz.judging import exact
 from oms.v1 import broker_service_pb2 as bpb
 from oms.v1 import order_service_pb2 as pb
+from oms.v1 import trade_service_pb2 as tpb
 from orderd.brokers.alpaca import errors, parse, replies
 from orderd.brokers.alpaca.client import Response
 from orderd.brokers.alpaca.fields import ParseError, read_moment
@@ -30,7 +31,7 @@ from orderd.core.order import AssetClass
 from orderd.venue.alpaca.face import AlpacaFace, Options
 from orderd.venue.core import Venue
 from orderd.venue.exchange import Request
-from orderd.wire import page_token, symbols, validate_changes, validate_order, validate_queries
+from orderd.wire import page_token, symbols, validate_changes, validate_desk_stream, validate_order, validate_queries
 from orderd.wire.fields import Fields
 
 Target = Callable[[bytes], None]
@@ -102,6 +103,7 @@ REQUESTS: Final[tuple[tuple[type[Any], Callable[[Any], object]], ...]] = (
     (pb.ListOrderEventsRequest, validate_queries.story_ask),
     (pb.StreamOrderEventsRequest, validate_queries.stream_ask),
     (bpb.ListBrokerOrdersRequest, validate_queries.broker_orders_ask),
+    (tpb.StreamDeskEventsRequest, validate_desk_stream.desk_stream_ask),
 )
 
 

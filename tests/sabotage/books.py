@@ -137,6 +137,25 @@ BOOKS: tuple[Defect, ...] = (
         is_quick=True,
     ),
     Defect(
+        name="the desk's events are sent as if they were orders'",
+        promise="P6",
+        file="server/stream.py",
+        text="[entry for entry in entries if entry.record_kind is None]",
+        becomes="list(entries)",
+        tests=("tests/server/test_desk_stream.py",),
+        is_quick=True,
+    ),
+    Defect(
+        name="the desk's place in the feed is not set with its records",
+        promise="P6",
+        file="storage/writer.py",
+        text="                for mark in call.marks:\n"
+        "                    self._connection.execute(statements.SET_MARK, mark)\n",
+        becomes="",
+        tests=("tests/contracts/test_records_contract.py",),
+        is_quick=True,
+    ),
+    Defect(
         name="nobody verifies the chain of commits",
         promise="P6",
         file="storage/opening.py",
