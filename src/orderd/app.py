@@ -27,6 +27,7 @@ from orderd.brokers.alpaca.factory import alpaca_broker
 from orderd.brokers.simulated import simulated_broker
 from orderd.config.settings import AccountSettings, BrokerName, Settings
 from orderd.core.values import AccountId
+from orderd.desk.completed import CompletedTrades
 from orderd.engine.account import Account, Policy, Tasks
 from orderd.engine.blotter import Blotter
 from orderd.engine.engine import OrderEngine
@@ -186,12 +187,14 @@ async def _serve_on(  # noqa: PLR0917 - the parts of a server
     intake = Intake(journal, blotter)
     for order in await journal.open_orders():
         blotter.load(order)
+    completed = CompletedTrades(journal, feed)
+    await completed.open()
     async with asyncio.TaskGroup() as group:
         house = _House(journal, blotter, intake, clock, ids, Tasks(group))
         workers = [house.workers(account_id, settings) for account_id in settings.accounts]
         house.connect(workers)
         engine = OrderEngine(journal, blotter, feed, workers)
-        server = GrpcServer(engine, address=settings.grpc_address, bounds=_bounds(settings))
+        server = GrpcServer(engine, address=settings.grpc_address, bounds=_bounds(settings), completed=completed)
         metrics = MetricsServer(engine, settings.http_address) if settings.http_address else None
         try:
             address, http_address = await _start(server, metrics)
@@ -199,6 +202,7 @@ async def _serve_on(  # noqa: PLR0917 - the parts of a server
                 if settings.accounts[of_account.account.account_id].broker is BrokerName.SIMULATED:
                     await forget_venue(of_account.account)
                 await of_account.start()
+            group.create_task(completed.run(), name="completed trades")
             house.let_go(settings.retention.keep_events_days)
             gc.collect()
             gc.freeze()

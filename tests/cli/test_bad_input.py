@@ -34,7 +34,7 @@ BAD: dict[str, list[str]] = {
     "--position-intent": WORDS, "--protocol": [*WORDS, "tradier"], "--quantity": POSITIVE,
     "--reason": ["", " ", "x" * 513], "--reference-price": POSITIVE, "--request-id": KEYS,
     "--requests-per-minute": ["-1", "x", ""], "--role": WORDS, "--seed": ["x", "", "1.5"], "--sessions": WORDS,
-    "--side": WORDS, "--status": [*WORDS, "open"], "--stop-loss-limit-price": POSITIVE,
+    "--show": WORDS, "--side": WORDS, "--status": [*WORDS, "open"], "--stop-loss-limit-price": POSITIVE,
     "--stop-loss-stop-price": POSITIVE, "--stop-price": POSITIVE, "--strategy": NAMES, "--strategy-type": NAMES,
     "--symbol": SYMBOLS, "--tag": ["", "a", "=b"], "--take-profit-limit-price": POSITIVE, "--time-in-force": WORDS,
     "--timeout": ["0", "-1", "x", "", "3601", "nan"], "--trace-id": NAMES, "--trade-id": NAMES, "--trail": POSITIVE,

@@ -14,6 +14,7 @@ from oms.v1 import account_service_pb2 as accounts_pb
 from oms.v1 import broker_service_pb2 as broker_pb
 from oms.v1 import order_pb2
 from oms.v1 import order_service_pb2 as pb
+from oms.v1 import trade_service_pb2 as trades_pb
 from orderd.cli.columns import TABLES, all_columns, table_columns
 from orderd.cli.render import Format
 from orderd.storage import open_journal
@@ -53,6 +54,7 @@ LINES = {
     ("broker", "resume"): ["--reason", "checked"],
     ("broker", "discrepancies"): ["--all"],
     ("broker", "resolve"): ["d-1", "--reason", "counted"],
+    ("pnl",): [],
     ("order", "resolve"): [
         "order-1",
         "--resolution",
@@ -73,7 +75,7 @@ NO_SERVER = {("config", "show"), ("version",), ("doctor",), ("backup",), ("resto
 STAY = {("serve",), ("dev",), ("venue",)}
 OFFLINE = {("journal", "compact")}
 """What needs a journal instead of a server: test_journal.py."""
-COUNTS = {("event", "watch"): 2, ("order", "list"): 2, ("order", "events"): 3, ("fill", "list"): 2}
+COUNTS = {("pnl",): 2, ("event", "watch"): 2, ("order", "list"): 2, ("order", "events"): 3, ("fill", "list"): 2}
 SINGLE = {
     ("order", "submit"), ("order", "preview"), ("order", "get"), ("order", "cancel"), ("order", "replace"),
     ("account", "get"), ("broker", "reconcile"), ("broker", "resume"), ("version",),
@@ -100,6 +102,9 @@ def _answers(fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     differing = broker_pb.Discrepancy(discrepancy_id="d-1", kind=broker_pb.DISCREPANCY_KIND_OVERFILL, symbol="AAPL")
     fake.answer("ListDiscrepancies", broker_pb.ListDiscrepanciesResponse(discrepancies=[differing]))
     fake.answer("ResolveDiscrepancy", broker_pb.ResolveDiscrepancyResponse(discrepancy=differing))
+    summaries = [trades_pb.PerformanceSummary(strategy=name, trade_count=1, total_pnl="-3.5") for name in ("", "a")]
+    worked = trades_pb.GetPerformanceResponse(summary=summaries[0], strategies=summaries[1:])
+    fake.answer("GetPerformance", worked)
     fake.answer("ResolveOrder", broker_pb.ResolveOrderResponse(order=order()))
     entry = broker_pb.BrokerOrderEntry(agrees=True, order=order(), broker_order=broker_pb.BrokerOrder(quantity="10"))
     fake.answer("ListBrokerOrders", broker_pb.ListBrokerOrdersResponse(entries=[entry]))
@@ -220,7 +225,7 @@ def test_a_csv_has_every_field_and_reads_back(run: Run) -> None:
 def test_the_columns_of_tables_exist() -> None:
     kinds = [
         order_pb2.Order, order_pb2.OrderEvent, order_pb2.Fill, accounts_pb.Account, broker_pb.BrokerOrderEntry,
-        broker_pb.ReconcileResponse, broker_pb.Discrepancy,
+        broker_pb.ReconcileResponse, broker_pb.Discrepancy, trades_pb.CompletedTrade, trades_pb.PerformanceSummary,
     ]  # fmt: skip
     assert {kind.DESCRIPTOR.full_name for kind in kinds} == set(TABLES)
     for kind in kinds:

@@ -17,6 +17,7 @@ from oms.v1 import broker_service_pb2_grpc as broker_grpc
 from oms.v1 import order_pb2
 from oms.v1 import order_service_pb2 as pb
 from oms.v1 import order_service_pb2_grpc as orders_grpc
+from oms.v1 import trade_service_pb2_grpc as trade_grpc
 
 Context = Any
 
@@ -124,6 +125,8 @@ ORDER_CALLS = [
 
 BROKER_CALLS = ["ListBrokerOrders", "ResumeAccount", "ListDiscrepancies", "ResolveDiscrepancy", "ResolveOrder"]
 
+TRADE_CALLS = ["ListCompletedTrades", "GetPerformance"]
+
 
 @asynccontextmanager
 async def serving(fake: Fake, port: int = 0) -> AsyncIterator[Fake]:
@@ -134,6 +137,9 @@ async def serving(fake: Fake, port: int = 0) -> AsyncIterator[Fake]:
     )
     accounts_grpc.add_AccountServiceServicer_to_server(
         _methods(fake, accounts_grpc.AccountServiceServicer, ["ListAccounts", "GetAccount"], []), server
+    )
+    trade_grpc.add_TradeServiceServicer_to_server(
+        _methods(fake, trade_grpc.TradeServiceServicer, TRADE_CALLS, []), server
     )
     broker_grpc.add_BrokerServiceServicer_to_server(
         _methods(fake, broker_grpc.BrokerServiceServicer, BROKER_CALLS, ["Reconcile"]), server

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orderd.core.keys import completed_trade_id
-from orderd.core.lots import Change, Charged, Fills, Ledger, Split, apply, needs
+from orderd.core.lots import MOST_FLATS, Change, Charged, Fills, Ledger, Split, apply, restarts, straddles
 from orderd.core.order import Side
-from orderd.core.slices import Booked, ExitReason, Slice, Ticket
+from orderd.core.slices import Booked, Slice, Ticket
+from orderd.core.trade import ExitReason
 from orderd.core.values import FillId, OrderId
 from tests.core.builders import when
 
@@ -25,13 +26,20 @@ class Books:
         self.ledger = Ledger()
         self.slices: dict[str, Slice] = {}
         self.changed: tuple[Slice, ...] = ()
-        self.asked: tuple[str, ...] | None = ()
+        self.asked: tuple[object, ...] = ()
+        self.told: dict[str, Booked] = {}
+        """Every fill, as an event that takes it back would tell it."""
 
     def take(self, change: Change) -> "Books":
-        self.asked = needs(self.ledger, change)
-        wanted = self.slices if self.asked is None else self.asked
-        known = {each: self.slices[each] for each in wanted if each in self.slices}
-        outcome = apply(self.ledger, change, known)
+        if isinstance(change, Fills):
+            self.told |= {each.fill_id: msgspec.structs.replace(each, sequence=1000) for each in change.added}
+        self.asked = restarts(self.ledger, change)
+        since, known = None, list[Slice]()
+        for since in self.asked:
+            known = [each for each in self.slices.values() if since is None or any(f.key > since for f in each.exits)]
+            if not straddles(known, since):
+                break
+        outcome = apply(self.ledger, change, self.slices.get, since=since, known=known)
         self.ledger, self.changed = outcome.ledger, outcome.changed
         for each in outcome.changed:
             before = self.slices.get(each.slice_id)
@@ -115,6 +123,7 @@ def test_fills_of_one_exit_order_are_one_completed_trade_that_grows() -> None:
     books = folded(fill("in", BUY, "10", "10", 0), fill("out", SELL, "4", "11", 1), fill("out", SELL, "6", "12", 2))
     trade = books.slices[of("in", "out")]
     assert (trade.version, trade.quantity, trade.exit_price, trade.pnl) == (2, 10, Decimal("11.6"), 16)
+    assert not trade.is_restated
     assert fills_of(trade) == ["in-0", "out-1", "out-2"]
 
 
@@ -215,8 +224,8 @@ def test_a_bust_restates_the_slices_it_touches_and_no_other() -> None:
         fill("y", SELL, "4", "25", 3),
         fill("y", SELL, "6", "26", 4),
     )
-    books.take(Fills(removed=(FillId("y-3"),)))
-    assert books.asked is None
+    books.take(Fills(removed=(books.told["y-3"],)))
+    assert books.asked == (None,)
     assert [(each.slice_id, each.version, each.quantity, each.pnl) for each in books.changed] == [
         (of("b", "y"), 3, 6, 36)
     ]
@@ -225,7 +234,7 @@ def test_a_bust_restates_the_slices_it_touches_and_no_other() -> None:
 
 def test_the_bust_of_a_whole_exit_leaves_an_empty_slice() -> None:
     books = folded(fill("a", BUY, "10", "10", 0), fill("x", SELL, "10", "15", 1))
-    books.take(Fills(removed=(FillId("x-1"),)))
+    books.take(Fills(removed=(books.told["x-1"],)))
     (gone,) = books.changed
     assert (gone.version, gone.quantity, gone.pnl, fills_of(gone)) == (2, 0, 0, [])
     assert (gone.entry_time, gone.exit_time, gone.duration) == (None, None, None)
@@ -237,7 +246,7 @@ def test_the_bust_of_a_whole_exit_leaves_an_empty_slice() -> None:
 
 def test_the_bust_of_an_entry_moves_what_its_exit_closed() -> None:
     books = folded(fill("a", BUY, "10", "10", 0), fill("b", BUY, "10", "12", 1), fill("x", SELL, "10", "15", 2))
-    books.take(Fills(removed=(FillId("a-0"),)))
+    books.take(Fills(removed=(books.told["a-0"],)))
     assert {each.slice_id: each.quantity for each in books.changed} == {of("a", "x"): 0, of("b", "x"): 10}
     assert {each.slice_id: each.version for each in books.changed} == {of("a", "x"): 2, of("b", "x"): 1}
 
@@ -245,16 +254,16 @@ def test_the_bust_of_an_entry_moves_what_its_exit_closed() -> None:
 def test_a_correction_changes_the_price_of_what_is_closed() -> None:
     books = folded(fill("a", BUY, "10", "10", 0), fill("x", SELL, "10", "15", 1))
     better = fill("x", SELL, "10", "15.01", 1, fill_id=FillId("x-c"), sequence=9)
-    books.take(Fills(removed=(FillId("x-1"),), added=(better,)))
-    assert [(each.version, each.pnl) for each in books.changed] == [(2, Decimal("50.10"))]
+    books.take(Fills(removed=(books.told["x-1"],), added=(better,)))
+    assert [(each.version, each.pnl, each.is_restated) for each in books.changed] == [(2, Decimal("50.10"), True)]
 
 
 def test_a_fill_that_explains_an_inferred_one_of_an_open_lot_touches_nothing_closed() -> None:
     books = folded(fill("a", BUY, "10", "10", 0), fill("x", SELL, "10", "15", 1), fill("b", BUY, "7", "9", 3))
     real = fill("b", BUY, "7", "9.01", 2, fill_id=FillId("b-r"), sequence=8)
-    books.take(Fills(removed=(FillId("b-3"),), added=(real,)))
+    books.take(Fills(removed=(books.told["b-3"],), added=(real,)))
     assert (books.asked, books.changed, books.ledger.lots[0].value) == ((), (), Decimal("63.07"))
-    books.take(Fills(removed=(FillId("b-r"),)))
+    books.take(Fills(removed=(books.told["b-r"],)))
     assert (books.ledger.lots, books.ledger.newest) == ((), when_key("x", 1))
 
 
@@ -265,8 +274,8 @@ def when_key(order_id: str, number: int) -> tuple[object, ...]:
 def test_nothing_changed_is_nothing_restated() -> None:
     books = folded(fill("a", BUY, "10", "10", 0), fill("x", SELL, "10", "15", 1))
     again = fill("x", SELL, "10", "15", 1)
-    books.take(Fills(removed=(FillId("x-1"),), added=(again,)))
-    assert (books.asked, books.changed) == (None, ())
+    books.take(Fills(removed=(books.told["x-1"],), added=(again,)))
+    assert (books.asked, books.changed) == ((None,), ())
     books.take(Fills())
     assert (books.asked, books.changed) == ((), ())
 
@@ -320,6 +329,36 @@ def test_an_entry_between_two_others_is_told_late() -> None:
     books.take(Fills(added=(fill("b", BUY, "10", "11", 1),)))
     assert (books.asked, [lot.fill.ticket.order_id for lot in books.ledger.lots]) == ((), ["a", "b", "c"])
     assert books.ledger == folded(*(lot.fill for lot in books.ledger.lots)).ledger
+
+
+def test_what_is_told_late_is_folded_anew_from_when_nothing_was_held() -> None:
+    books = Books()
+    for n in range(0, 400, 2):
+        books.take(Fills(added=(fill(f"a{n}", BUY, "10", "10", n),)))
+        books.take(Fills(added=(fill(f"x{n}", SELL, "10", "11", n + 1),)))
+    assert len(books.ledger.flats) <= MOST_FLATS
+    books.take(Fills(removed=(books.told["x394-395"],)))
+    assert books.asked[0] == (when(393), "x392", 393, 0)
+    assert {each.slice_id for each in books.changed} == {
+        of("a394", "x394"), of("a394", "x396"), of("a396", "x396"), of("a396", "x398"), of("a398", "x398"),
+    }  # fmt: skip
+    assert books.asked[-1] is None
+
+
+def test_a_slice_that_was_closed_before_and_after_a_place_needs_an_earlier_one() -> None:
+    books = folded(
+        fill("z", BUY, "1", "10", 0),
+        fill("y", SELL, "1", "10", 1),
+        fill("a", BUY, "5", "10", 2),
+        fill("x", SELL, "5", "11", 3),
+        fill("a", BUY, "5", "12", 4),
+        fill("x", SELL, "2", "13", 5),
+    )
+    whole = books.slices[of("a", "x")]
+    assert straddles([whole], (when(3), "x", 3, 0))
+    books.take(Fills(removed=(books.told["x-5"],)))
+    assert [(each.version, each.quantity, each.pnl) for each in books.changed] == [(3, 5, 5)]
+    assert books.ledger.quantity == 5
 
 
 # ----------------------------------------------------------------------------------------------------------- properties
@@ -383,7 +422,7 @@ def test_told_late_taken_back_or_charged_gives_what_a_fold_of_everything_anew_gi
     charges = {each.ticket.order_id: Decimal("0.37") for each in told[:2]} if data.draw(st.booleans()) else {}
     splits = (Split(at=when(4), sequence=99, new=Decimal(3), old=Decimal(2)),) if data.draw(st.booleans()) else ()
     changes: list[Change] = [Fills(added=(each,)) for each in heard]
-    changes += [Fills(removed=(each.fill_id,)) for each in taken_back]
+    changes += [Fills(removed=(msgspec.structs.replace(each, sequence=1000),)) for each in taken_back]
     for late in (*(Charged(order_id=order_id, fees=fees) for order_id, fees in charges.items()), *splits):
         changes.insert(data.draw(st.integers(0, len(changes))), late)
     books = Books()
@@ -404,4 +443,4 @@ def test_told_late_taken_back_or_charged_gives_what_a_fold_of_everything_anew_gi
 
 
 def _content(books: Books) -> dict[str, Slice]:
-    return {each.slice_id: msgspec.structs.replace(each, version=0) for each in books.live}
+    return {each.slice_id: msgspec.structs.replace(each, version=0, is_restated=False) for each in books.live}

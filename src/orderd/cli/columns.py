@@ -41,6 +41,14 @@ TABLES: Final[Mapping[str, Sequence[str]]] = {
         "discrepancyId", "openedTime", "accountId", "kind", "effect", "symbol", "orderId", "expected", "observed",
         "resolvedTime", "resolvedBy", "resolution",
     ),
+    "oms.v1.CompletedTrade": (
+        "exitTime", "accountId", "strategy", "symbol", "side", "quantity", "entryPrice", "exitPrice", "fees", "pnl",
+        "pnlPct", "duration", "exitReason", "isRestated",
+    ),
+    "oms.v1.PerformanceSummary": (
+        "strategy", "tradeCount", "winRate", "totalPnl", "totalFees", "profitFactor", "expectancy", "averageWin",
+        "averageLoss", "largestWin", "largestLoss", "maxDrawdown", "maxDrawdownPct", "unvaluedCount",
+    ),
     "oms.v1.ReconcileResponse": (
         "stage", "accountId", "brokerOrderCount", "localOrderCount", "bookedFillCount", "changedOrderCount",
         "importedOrderCount", "openedDiscrepancyCount", "message",

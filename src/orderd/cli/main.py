@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from orderd import __version__
-from orderd.cli import about, accounts, events, journal, orders, serving, settling, upkeep
+from orderd.cli import about, accounts, events, journal, orders, pnl, serving, settling, upkeep
 from orderd.cli.exits import MEANING
 from orderd.cli.flags import command
 
@@ -52,6 +52,7 @@ app.add_typer(accounts.account, name="account")
 app.add_typer(accounts.broker, name="broker")
 app.add_typer(journal.journal, name="journal")
 app.add_typer(about.config, name="config")
+command(app)(pnl.pnl)
 command(app)(upkeep.doctor)
 command(app)(upkeep.backup)
 command(app)(upkeep.restore)

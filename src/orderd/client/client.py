@@ -20,9 +20,11 @@ import grpc.aio
 from oms.v1 import account_service_pb2 as accounts_pb
 from oms.v1 import broker_service_pb2 as broker_pb
 from oms.v1 import order_pb2, order_service_pb2
+from oms.v1 import trade_service_pb2 as trades_pb
 from oms.v1.account_service_pb2_grpc import AccountServiceStub
 from oms.v1.broker_service_pb2_grpc import BrokerServiceStub
 from oms.v1.order_service_pb2_grpc import OrderServiceStub
+from oms.v1.trade_service_pb2_grpc import TradeServiceStub
 from orderd.client.errors import OrderdError, decode
 from orderd.client.follow import Follower, OnReconnect
 
@@ -75,6 +77,7 @@ class Client:
         self._orders = OrderServiceStub(self._channel)
         self._accounts = AccountServiceStub(self._channel)
         self._broker = BrokerServiceStub(self._channel)
+        self._trades = TradeServiceStub(self._channel)
 
     async def __aenter__(self) -> Self:
         """Use as `async with`; the connection is made by the first call."""
@@ -244,6 +247,22 @@ class Client:
     async def resolve_order(self, request: broker_pb.ResolveOrderRequest) -> order_pb2.Order:
         """Record an operator's word about an order. Sent once."""
         return (await self._call(self._broker.ResolveOrder, request, is_repeatable=False)).order
+
+    # ------------------------------------------------------------------------------------------------ results
+
+    def completed_trades(
+        self, request: trades_pb.ListCompletedTradesRequest | None = None
+    ) -> AsyncIterator[trades_pb.CompletedTrade]:
+        """Every matching completed trade, newest first, page by page."""
+        asked = request or trades_pb.ListCompletedTradesRequest()
+        return self._pages(self._trades.ListCompletedTrades, asked, lambda page: page.completed_trades)
+
+    async def performance(
+        self, request: trades_pb.GetPerformanceRequest | None = None
+    ) -> trades_pb.GetPerformanceResponse:
+        """The realised series of an account and its statistics."""
+        asked = request or trades_pb.GetPerformanceRequest()
+        return await self._call(self._trades.GetPerformance, asked, is_repeatable=True)
 
     # ------------------------------------------------------------------------------------------------ calling
 

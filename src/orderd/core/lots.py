@@ -8,13 +8,12 @@ Rule 3: money is shared out exactly: what is rounded off one part stays in the r
 Rule 4: a fill of an order that is meant to close never opens: what it finds no lot for stays unmatched.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation, Overflow
 
 import msgspec
 
-from orderd.core.keys import completed_trade_id
 from orderd.core.order import Side
 from orderd.core.slices import Booked, Key, Match, Slice, by_slice, grown
 from orderd.core.values import AVERAGE_PLACES, ZERO, FillId, OrderId, Value, add, multiply, subtract
@@ -41,7 +40,8 @@ class Fills(Value, frozen=True, kw_only=True):
     """A change of the ledger: fills that count no more, and fills that count from now on."""
 
     added: tuple[Booked, ...] = ()
-    removed: tuple[FillId, ...] = ()
+    removed: tuple[Booked, ...] = ()
+    """As they were booked, but for their place in the journal."""
 
 
 class Charged(Value, frozen=True, kw_only=True):
@@ -52,6 +52,9 @@ class Charged(Value, frozen=True, kw_only=True):
 
 
 Change = Fills | Charged | Split
+Find = Callable[[str], Slice | None]
+
+MOST_FLATS = 24
 
 
 class Lot(Value, frozen=True, kw_only=True):
@@ -78,6 +81,8 @@ class Ledger(Value, frozen=True, kw_only=True):
     newest: Key | None = None
     newest_exit: Key | None = None
     """The last fill that closed something."""
+    flats: tuple[Key, ...] = ()
+    """Some of the fills after which nothing was held, rising: what comes later can be folded anew from there."""
 
     @property
     def quantity(self) -> Decimal:
@@ -93,50 +98,67 @@ class Outcome(Value, frozen=True, kw_only=True):
 
     ledger: Ledger
     changed: tuple[Slice, ...] = ()
+    is_restatement: bool = False
+    """Everything was folded anew: what was known before stands differently now."""
 
 
-def needs(ledger: Ledger, change: Change) -> tuple[str, ...] | None:
-    """The ids of the slices that `apply` has to be given: those it may add to. None: all slices of this ledger."""
-    if isinstance(change, Split):
-        return () if _is_newest(ledger, change.key) else None
-    if isinstance(change, Charged):
-        return None
-    if change.removed or not _is_in_order(ledger, change.added):
-        return () if _is_about_open_lots(ledger, change) else None
-    entries = dict.fromkeys(lot.fill.ticket.order_id for lot in ledger.lots)
-    entries |= dict.fromkeys(fill.ticket.order_id for fill in change.added)
-    exits = dict.fromkeys(fill.ticket.order_id for fill in change.added)
-    return tuple(completed_trade_id(entry, exit_) for entry in entries for exit_ in exits if entry != exit_)
+def restarts(ledger: Ledger, change: Change) -> tuple[Key | None, ...]:
+    """From where `apply` can fold anew, the nearest place first; empty when the change comes in its order.
+
+    At each of them nothing was held; None is the very beginning. What stood there can change no more, unless a slice
+    was closed both before and after it (`straddles`): then the next place has to do.
+    """
+    first = _first_changed(ledger, change)
+    if first is None:
+        return (None,) if isinstance(change, Charged) else ()
+    flats = () if ledger.charges else tuple(flat for flat in reversed(ledger.flats) if flat < first)
+    return (*flats, None)
 
 
-def apply(ledger: Ledger, change: Change, known: Mapping[str, Slice]) -> Outcome:
-    """Fold one change into the ledger. `known`: the slices `needs` asked for, those of them that exist."""
-    if isinstance(change, Split):
-        if _is_newest(ledger, change.key):
-            return Outcome(ledger=_split(ledger, change))
-        return _restate(ledger, known, _tape(ledger, known), (*ledger.splits, change), ledger.charges)
-    if isinstance(change, Charged):
-        charges = (*(pair for pair in ledger.charges if pair[0] != change.order_id), (change.order_id, change.fees))
-        return _restate(ledger, known, _tape(ledger, known), ledger.splits, charges)
-    if not change.removed and _is_in_order(ledger, change.added):
-        return _continue(ledger, change.added, known)
-    if _is_about_open_lots(ledger, change):
-        return Outcome(ledger=_change_lots(ledger, change))
-    tape = [fill for fill in _tape(ledger, known) if fill.fill_id not in change.removed]
-    return _restate(ledger, known, [*tape, *change.added], ledger.splits, ledger.charges)
+def straddles(slices: Iterable[Slice], since: Key | None) -> bool:
+    """Whether one of them was closed both before and after."""
+    return since is not None and any(each.exits and each.exits[0].key <= since < each.exits[-1].key for each in slices)
+
+
+def apply(
+    ledger: Ledger, change: Change, find: Find, *, since: Key | None = None, known: Iterable[Slice] = ()
+) -> Outcome:
+    """Fold one change into the ledger.
+
+    `find` gives a slice by its id. When `restarts` is not empty: `since` is one of its places, `known` are (at least)
+    all slices that were closed after it, none of which straddles it.
+    """
+    if isinstance(change, Fills):
+        if not change.removed and _is_in_order(ledger, change.added):
+            return _continue(ledger, change.added, find)
+        if _is_about_open_lots(ledger, change):
+            return Outcome(ledger=_change_lots(ledger, change))
+    elif isinstance(change, Split) and _is_newest(ledger, change.key):
+        return Outcome(ledger=_split(ledger, change))
+    later = [each for each in known if each.exits and (since is None or each.exits[-1].key > since)]
+    fills = tape(ledger, later, since)
+    if isinstance(change, Fills):
+        gone = {fill.fill_id for fill in change.removed}
+        fills = [*(fill for fill in fills if fill.fill_id not in gone), *change.added]
+    elif isinstance(change, Split):
+        ledger = msgspec.structs.replace(ledger, splits=(*ledger.splits, change))
+    else:
+        others = (pair for pair in ledger.charges if pair[0] != change.order_id)
+        ledger = msgspec.structs.replace(ledger, charges=(*others, (change.order_id, change.fees)))
+    return _restate(ledger, later, fills, find, since)
 
 
 # --------------------------------------------------------------------------------------------------- one fill, in order
 
 
-def _continue(ledger: Ledger, fills: Iterable[Booked], known: Mapping[str, Slice]) -> Outcome:
+def _continue(ledger: Ledger, fills: Iterable[Booked], find: Find) -> Outcome:
     """Fold fills that are newer than everything before them."""
     matches: list[Match] = []
     for fill in sorted(fills, key=_key):
         ledger, found = _take(ledger, fill, fill.fee)
         matches += found
-    changed = {id_: grown(known.get(id_), id_, group) for id_, group in by_slice(matches).items()}
-    return Outcome(ledger=ledger, changed=tuple(changed.values()))
+    changed = [grown(find(slice_id), slice_id, group) for slice_id, group in by_slice(matches).items()]
+    return Outcome(ledger=ledger, changed=tuple(changed))
 
 
 def _take(ledger: Ledger, fill: Booked, fees: Decimal) -> tuple[Ledger, list[Match]]:
@@ -167,8 +189,16 @@ def _take(ledger: Ledger, fill: Booked, fees: Decimal) -> tuple[Ledger, list[Mat
         unmatched=(*ledger.unmatched, fill) if is_unmatched else ledger.unmatched,
         newest=fill.key,
         newest_exit=fill.key if matches or is_unmatched else ledger.newest_exit,
+        flats=_with(ledger.flats, fill.key) if matches and done == len(lots) and not opened else ledger.flats,
     )
     return after, matches
+
+
+def _with(flats: tuple[Key, ...], key: Key) -> tuple[Key, ...]:
+    """One more place where nothing was held. The older they are, the fewer are remembered."""
+    if len(flats) >= MOST_FLATS:
+        flats = flats[: MOST_FLATS // 2 : 2] + flats[MOST_FLATS // 2 :]
+    return (*flats, key)
 
 
 def _part(lot: Lot, quantity: Decimal) -> tuple[Lot, Lot]:
@@ -214,15 +244,26 @@ def _is_in_order(ledger: Ledger, fills: Iterable[Booked]) -> bool:
     return all(_is_newest(ledger, fill.key) and fill.ticket.order_id not in charged for fill in fills)
 
 
+def _first_changed(ledger: Ledger, change: Change) -> Key | None:
+    """The first place that a change touches; None when it comes in its order, or touches places that are not told."""
+    if isinstance(change, Charged):
+        return None
+    if isinstance(change, Split):
+        return None if _is_newest(ledger, change.key) else change.key
+    if (not change.removed and _is_in_order(ledger, change.added)) or _is_about_open_lots(ledger, change):
+        return None
+    # Where a removed fill was booked is not told: before whatever else its order did at that moment.
+    places = [(fill.at, fill.ticket.order_id, 0, 0) for fill in change.removed]
+    return min([*places, *(fill.key for fill in change.added)])
+
+
 def _is_about_open_lots(ledger: Ledger, change: Fills) -> bool:
     """Nothing was closed since, nothing is closed by it, and nothing that it takes back was closed in part."""
     whole = {lot.fill.fill_id for lot in ledger.lots if lot.quantity == lot.fill.quantity and not lot.is_split}
-    if ledger.charges or not whole.issuperset(change.removed):
+    if ledger.charges or not whole.issuperset(fill.fill_id for fill in change.removed):
         return False
     since = max((key for key in (ledger.newest_exit, *(split.key for split in ledger.splits)) if key), default=None)
-    side = (
-        (ledger.lots[0].fill if ledger.lots else change.added[0]).ticket.side if ledger.lots or change.added else None
-    )
+    side = next((fill.ticket.side for fill in (*(lot.fill for lot in ledger.lots), *change.added)), None)
     return all(
         (since is None or fill.key > since) and fill.ticket.side is side and not fill.ticket.is_exit
         for fill in change.added
@@ -231,7 +272,8 @@ def _is_about_open_lots(ledger: Ledger, change: Fills) -> bool:
 
 def _change_lots(ledger: Ledger, change: Fills) -> Ledger:
     """The same lots without those, with these in their places."""
-    lots = [lot for lot in ledger.lots if lot.fill.fill_id not in change.removed]
+    gone = {fill.fill_id for fill in change.removed}
+    lots = [lot for lot in ledger.lots if lot.fill.fill_id not in gone]
     for fill in change.added:
         lots.append(Lot(fill=fill, quantity=fill.quantity, value=_value(fill, fill.quantity), fees=fill.fee))
     lots.sort(key=lambda lot: lot.fill.key)
@@ -252,45 +294,58 @@ def _scaled(quantity: Decimal, split: Split) -> Decimal:
     return _WIDE.divide(_WIDE.multiply(quantity, split.new), split.old).quantize(AVERAGE_PLACES, context=_WIDE)
 
 
-def _tape(ledger: Ledger, known: Mapping[str, Slice]) -> list[Booked]:
-    """Every fill that counts, once: what is open, what is unmatched, and what the slices are made of."""
+def tape(ledger: Ledger, slices: Iterable[Slice], since: Key | None = None) -> list[Booked]:
+    """Every later fill that counts, once: what is open, what is unmatched, and what the slices are made of."""
     fills = {lot.fill.fill_id: lot.fill for lot in ledger.lots}
     fills |= {fill.fill_id: fill for fill in ledger.unmatched}
-    for each in known.values():
+    for each in slices:
         fills |= {fill.fill_id: fill for fill in (*each.entries, *each.exits)}
-    return list(fills.values())
+    return [fill for fill in fills.values() if _is_later(fill, since)]
+
+
+def _is_later(entry: Booked | Split, since: Key | None) -> bool:
+    return since is None or entry.key > since
 
 
 def _restate(
-    ledger: Ledger,
-    known: Mapping[str, Slice],
-    tape: Sequence[Booked],
-    splits: tuple[Split, ...],
-    charges: tuple[tuple[OrderId, Decimal], ...],
+    before: Ledger, slices: Sequence[Slice], fills: Sequence[Booked], find: Find, since: Key | None
 ) -> Outcome:
-    """Fold everything anew, and say what came out differently."""
-    extra = _shared_charges(tape, dict(charges))
-    ledger = Ledger(charges=charges)
+    """Fold everything anew from there, and say what came out differently."""
+    extra = _shared_charges(fills, dict(before.charges))
+    ledger = Ledger(
+        charges=before.charges,
+        unmatched=tuple(fill for fill in before.unmatched if not _is_later(fill, since)),
+        splits=tuple(split for split in before.splits if not _is_later(split, since)),
+        flats=tuple(flat for flat in before.flats if since is not None and flat <= since),
+        newest=since,
+        newest_exit=since,
+    )
     matches: list[Match] = []
-    entries: list[Booked | Split] = [*tape, *splits]
+    entries: list[Booked | Split] = [*fills, *(split for split in before.splits if _is_later(split, since))]
     for entry in sorted(entries, key=_key):
         if isinstance(entry, Split):
             ledger = _split(ledger, entry)
         else:
             ledger, found = _take(ledger, entry, add(entry.fee, extra.get(entry.fill_id, ZERO)))
             matches += found
-    anew = {slice_id: grown(None, slice_id, group) for slice_id, group in by_slice(matches).items()}
-    gone = [_emptied(each) for slice_id, each in known.items() if slice_id not in anew]
-    changed = (_next_version(known.get(each.slice_id), each) for each in (*anew.values(), *gone))
-    return Outcome(ledger=ledger, changed=tuple(each for each in changed if each is not None))
+    known = {each.slice_id: each for each in slices}
+    changed: list[Slice | None] = []
+    for slice_id, group in by_slice(matches).items():
+        old = known.pop(slice_id, None)
+        if old is None:  # new, or closed in part before that place: that part stands
+            changed.append(grown(find(slice_id), slice_id, group))
+        else:
+            changed.append(_next_version(old, grown(None, slice_id, group)))
+    changed += [_next_version(old, _emptied(old)) for old in known.values()]
+    return Outcome(ledger=ledger, changed=tuple(each for each in changed if each is not None), is_restatement=True)
 
 
-def _shared_charges(tape: Iterable[Booked], charges: Mapping[OrderId, Decimal]) -> dict[FillId, Decimal]:
+def _shared_charges(counted: Iterable[Booked], charges: Mapping[OrderId, Decimal]) -> dict[FillId, Decimal]:
     """Each fill's part of what was charged for its order as a whole, by quantity; the last one takes the rest."""
     if not charges:
         return {}
     shares: dict[FillId, Decimal] = {}
-    fills = sorted((fill for fill in tape if fill.ticket.order_id in charges), key=_key)
+    fills = sorted((fill for fill in counted if fill.ticket.order_id in charges), key=_key)
     for order_id, fees in charges.items():
         own = [fill for fill in fills if fill.ticket.order_id == order_id]
         left = ZERO
@@ -308,9 +363,8 @@ def _emptied(gone: Slice) -> Slice:
     return Slice(slice_id=gone.slice_id, version=gone.version, entry=gone.entry, exit=gone.exit)
 
 
-def _next_version(known: Slice | None, anew: Slice) -> Slice | None:
+def _next_version(known: Slice, anew: Slice) -> Slice | None:
     """The new content with the next version; None when nothing is different."""
-    if known is None:
-        return anew
-    same = msgspec.structs.replace(anew, version=known.version)
-    return None if same == known else msgspec.structs.replace(anew, version=known.version + 1)
+    if msgspec.structs.replace(anew, version=known.version, is_restated=known.is_restated) == known:
+        return None
+    return msgspec.structs.replace(anew, version=known.version + 1, is_restated=True)

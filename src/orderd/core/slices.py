@@ -6,29 +6,16 @@ Rule: every figure is worked out from exact sums; averages are for reading and n
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from enum import StrEnum
 
 import msgspec
 
 from orderd.core.keys import completed_trade_id
 from orderd.core.order import Side
+from orderd.core.trade import ExitReason
 from orderd.core.values import ZERO, FillId, OrderId, Value, add, divide, multiply, subtract
 
 Key = tuple[datetime, str, int, int]
 """Where a fill stands in its ledger: when it was executed, then (same moment) its order, then its booking."""
-
-
-class ExitReason(StrEnum):
-    """What closed a trade, or a slice of it; names are those of `oms.v1.ExitReason` without its prefix."""
-
-    STOP_LOSS = "STOP_LOSS"
-    TAKE_PROFIT = "TAKE_PROFIT"
-    REQUESTED = "REQUESTED"
-    STOP_FALLBACK = "STOP_FALLBACK"
-    ENTRY_ENDED = "ENTRY_ENDED"
-    FLATTEN = "FLATTEN"
-    EXTERNAL = "EXTERNAL"
-    EXPIRY = "EXPIRY"
 
 
 class Ticket(Value, frozen=True, kw_only=True):
@@ -84,6 +71,8 @@ class Slice(Value, frozen=True, kw_only=True):
     fees: Decimal = ZERO
     entries: tuple[Booked, ...] = ()
     exits: tuple[Booked, ...] = ()
+    is_restated: bool = False
+    """Something that stood in it was changed: more than another fill of its exit."""
 
     @property
     def side(self) -> Side:
@@ -158,11 +147,11 @@ class Match(Value, frozen=True, kw_only=True):
 
 def by_slice(matches: Iterable[Match]) -> dict[str, list[Match]]:
     """The matches of each slice, in the order of time."""
-    groups: dict[str, list[Match]] = {}
+    groups: dict[tuple[str, str], list[Match]] = {}
     for match in matches:
-        slice_id = completed_trade_id(match.lot.ticket.order_id, match.fill.ticket.order_id)
-        groups.setdefault(slice_id, []).append(match)
-    return groups
+        pair = (match.lot.ticket.order_id, match.fill.ticket.order_id)
+        groups.setdefault(pair, []).append(match)
+    return {completed_trade_id(entry, out): group for (entry, out), group in groups.items()}
 
 
 def grown(known: Slice | None, slice_id: str, matches: Sequence[Match]) -> Slice:

@@ -68,6 +68,14 @@ class Registry(grpc.GenericRpcHandler):
                 raise ValueError(f"{path} is served by {len(serving)} parts, not by one")
             self._handlers[path] = self._handler(path, method, serving[0])
 
+    def add_what_there_is(self, service: ServiceDescriptor, *parts: object) -> None:
+        """Serve those methods of the service that a part has; the others are answered UNIMPLEMENTED."""
+        for method in service.methods:
+            for part in parts:
+                if hasattr(part, method.name):
+                    path = f"/{service.full_name}/{method.name}"
+                    self._handlers[path] = self._handler(path, method, getattr(part, method.name))
+
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> "Handler | None":
         """The handler of a method; None lets gRPC answer UNIMPLEMENTED."""
         return self._handlers.get(handler_call_details.method)

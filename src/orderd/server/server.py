@@ -12,7 +12,7 @@ import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from oms.v1 import account_service_pb2, broker_service_pb2, order_service_pb2
+from oms.v1 import account_service_pb2, broker_service_pb2, order_service_pb2, trade_service_pb2
 from orderd.engine.api import Engine
 from orderd.server.accounts import AccountService
 from orderd.server.bounds import Bounds
@@ -23,6 +23,7 @@ from orderd.server.order_reads import OrderReads
 from orderd.server.orders import OrderChanges
 from orderd.server.reflection import ReflectionHandlers
 from orderd.server.registry import Observer, Registry
+from orderd.server.results import AsOf, ResultCalls
 from orderd.server.stream import OrderStreams
 from orderd.server.traffic import Traffic
 
@@ -32,7 +33,12 @@ WRITE_TIMEOUT_S: Final = 30.0
 """How long a subscriber may stand still before it is cut off."""
 STOP_GRACE_S: Final = 2.0
 
-_FILES: Final = (order_service_pb2.DESCRIPTOR, account_service_pb2.DESCRIPTOR, broker_service_pb2.DESCRIPTOR)
+_FILES: Final = (
+    order_service_pb2.DESCRIPTOR,
+    account_service_pb2.DESCRIPTOR,
+    broker_service_pb2.DESCRIPTOR,
+)
+_TRADES: Final = trade_service_pb2.DESCRIPTOR
 
 
 KEEPALIVE_S: Final = 20.0
@@ -89,10 +95,11 @@ class GrpcServer:
         keepalive_s: float = KEEPALIVE_S,
         keepalive_timeout_s: float = KEEPALIVE_TIMEOUT_S,
         observe: Observer | None = None,
+        completed: AsOf | None = None,
     ) -> None:
         """Serve `engine` on `address` (host:port, port 0 for any free one); without credentials in plain text.
 
-        `observe` is told of every call that ended.
+        `observe` is told of every call that ended. `completed` follows the completed trades; without it none are shown.
         """
         self._engine = engine
         self._address = address
@@ -109,7 +116,12 @@ class GrpcServer:
         self._registry.add(order, OrderChanges(engine), OrderReads(engine), OrderStreams(engine))
         self._registry.add(account, AccountService(engine))
         self._registry.add(broker, BrokerService(engine), DiscrepancyCalls(engine))
-        self._service_names = (order.full_name, account.full_name, broker.full_name)
+        self._service_names: tuple[str, ...] = (order.full_name, account.full_name, broker.full_name)
+        self._files = _FILES if completed is None else (*_FILES, _TRADES)
+        if completed is not None:
+            trade = _TRADES.services_by_name["TradeService"]
+            self._registry.add_what_there_is(trade, ResultCalls(engine, completed))
+            self._service_names = (*self._service_names, trade.full_name)
 
     @property
     def calls(self) -> int:
@@ -125,7 +137,7 @@ class GrpcServer:
         """Listen and serve; returns the bound address. Raises AddressError when it is taken or is none."""
         server = grpc.aio.server(options=self._options, maximum_concurrent_rpcs=self._bounds.everything)
         beside = SealedHandlers()
-        beside.add_generic_rpc_handlers([ReflectionHandlers(_FILES)])
+        beside.add_generic_rpc_handlers([ReflectionHandlers(self._files)])
         health_pb2_grpc.add_HealthServicer_to_server(self._health, cast("grpc.aio.Server", beside))
         server.add_generic_rpc_handlers((self._registry, beside))
         bound = self._bind(server)

@@ -237,3 +237,34 @@ class ResolveOrderAsk(Value, frozen=True, kw_only=True):
     reason: str
     evidence: str
     operator_name: str
+
+
+class ResultQuery(Value, frozen=True, kw_only=True):
+    """Which completed trades, by the first exit fill; both ends of the range are left out."""
+
+    account_ids: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()
+    strategies: tuple[str, ...] = ()
+    trade_ids: tuple[str, ...] = ()
+    decision_ids: tuple[str, ...] = ()
+    trace_ids: tuple[str, ...] = ()
+    closed_after: datetime | None = None
+    closed_before: datetime | None = None
+
+
+class ResultsAsk(Value, frozen=True, kw_only=True):
+    """A page of completed trades."""
+
+    where: ResultQuery
+    page_size: int
+
+
+class PerformanceAsk(Value, frozen=True, kw_only=True):
+    """Whose results are looked at; `account_id` empty: the only one."""
+
+    account_id: str
+    symbols: tuple[str, ...]
+    strategies: tuple[str, ...]
+    after: datetime | None
+    before: datetime | None
+    has_points: bool

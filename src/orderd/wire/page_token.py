@@ -16,6 +16,7 @@ import msgspec
 
 from oms.v1 import broker_service_pb2 as broker_pb
 from oms.v1 import order_service_pb2 as service_pb
+from oms.v1 import trade_service_pb2 as trade_pb
 from orderd.core.values import Value
 from orderd.wire.asks import INVALID_PAGE_TOKEN, Invalid, Violation
 
@@ -25,6 +26,7 @@ Listing = (
     | service_pb.ListOrderEventsRequest
     | broker_pb.ListBrokerOrdersRequest
     | broker_pb.ListDiscrepanciesRequest
+    | trade_pb.ListCompletedTradesRequest
 )
 Key = tuple[int | str, ...]
 

@@ -121,6 +121,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """RESOURCE_EXHAUSTED. More than 20,000 open orders match the snapshot; narrow the filters."""
     ERROR_REASON_TOO_MANY_CALLS: _ErrorReason.ValueType  # 104
     """RESOURCE_EXHAUSTED. Too many calls are being answered; cancels are still taken."""
+    ERROR_REASON_TOO_MANY_RESULTS: _ErrorReason.ValueType  # 105
+    """RESOURCE_EXHAUSTED. More completed trades match than one answer holds points; narrow the filters."""
     ERROR_REASON_RECOVERING: _ErrorReason.ValueType  # 120
     """UNAVAILABLE. The server is recovering from its journal."""
     ERROR_REASON_ACCOUNT_RECOVERING: _ErrorReason.ValueType  # 121
@@ -251,6 +253,8 @@ ERROR_REASON_SNAPSHOT_TOO_LARGE: ErrorReason.ValueType  # 103
 """RESOURCE_EXHAUSTED. More than 20,000 open orders match the snapshot; narrow the filters."""
 ERROR_REASON_TOO_MANY_CALLS: ErrorReason.ValueType  # 104
 """RESOURCE_EXHAUSTED. Too many calls are being answered; cancels are still taken."""
+ERROR_REASON_TOO_MANY_RESULTS: ErrorReason.ValueType  # 105
+"""RESOURCE_EXHAUSTED. More completed trades match than one answer holds points; narrow the filters."""
 ERROR_REASON_RECOVERING: ErrorReason.ValueType  # 120
 """UNAVAILABLE. The server is recovering from its journal."""
 ERROR_REASON_ACCOUNT_RECOVERING: ErrorReason.ValueType  # 121

@@ -255,9 +255,9 @@ class _DeskEventTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DeskEve
     DESK_EVENT_TYPE_EXIT_FAILED: _DeskEventType.ValueType  # 49
     """An exit ended without closing all it was to close. What is left is protected again."""
     DESK_EVENT_TYPE_COMPLETED_TRADE_RECORDED: _DeskEventType.ValueType  # 60
-    """A realised slice was recorded."""
+    """A realised slice was recorded, or grew by another fill of its exit."""
     DESK_EVENT_TYPE_COMPLETED_TRADE_RESTATED: _DeskEventType.ValueType  # 61
-    """A realised slice was changed by a bust, a correction, a late fee or a split."""
+    """A realised slice was changed by a bust, a correction, a late fill, a late fee or a split; the reason says by what."""
     DESK_EVENT_TYPE_TRADING_STATE_CHANGED: _DeskEventType.ValueType  # 80
     """The trading state was set."""
     DESK_EVENT_TYPE_CIRCUIT_BREAKER_TRIPPED: _DeskEventType.ValueType  # 81
@@ -331,9 +331,9 @@ DESK_EVENT_TYPE_ORDER_CANCELING: DeskEventType.ValueType  # 48
 DESK_EVENT_TYPE_EXIT_FAILED: DeskEventType.ValueType  # 49
 """An exit ended without closing all it was to close. What is left is protected again."""
 DESK_EVENT_TYPE_COMPLETED_TRADE_RECORDED: DeskEventType.ValueType  # 60
-"""A realised slice was recorded."""
+"""A realised slice was recorded, or grew by another fill of its exit."""
 DESK_EVENT_TYPE_COMPLETED_TRADE_RESTATED: DeskEventType.ValueType  # 61
-"""A realised slice was changed by a bust, a correction, a late fee or a split."""
+"""A realised slice was changed by a bust, a correction, a late fill, a late fee or a split; the reason says by what."""
 DESK_EVENT_TYPE_TRADING_STATE_CHANGED: DeskEventType.ValueType  # 80
 """The trading state was set."""
 DESK_EVENT_TYPE_CIRCUIT_BREAKER_TRIPPED: DeskEventType.ValueType  # 81
@@ -620,8 +620,8 @@ Global___Trade: _TypeAlias = Trade  # noqa: Y015
 
 @_typing.final
 class CompletedTrade(_message.Message):
-    """CompletedTrade is a realised slice: quantity that was opened and closed, first in first out within an account,
-    strategy and symbol. A bust, a late fee or a split restates it.
+    """CompletedTrade is a realised slice: what one exit order closed of one entry order, first in first out within an
+    account, strategy and symbol. It grows with each fill of its exit. A bust, a late fee or a split restates it.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -676,21 +676,23 @@ class CompletedTrade(_message.Message):
     entry_price: _builtins.str
     """Average price at which it was opened."""
     exit_price: _builtins.str
-    """Average price at which it was closed."""
+    """Average price at which it was closed. Empty when nobody told it."""
     multiplier: _builtins.str
     """Units per contract. Empty when it is not known."""
     gross_pnl: _builtins.str
-    """(exit - entry) × quantity × multiplier, its sign by the side. Empty when the multiplier is not known."""
+    """(exit - entry) × quantity × multiplier, its sign by the side. Empty when the multiplier or a price is
+    not known.
+    """
     fees: _builtins.str
     """Fees that the broker named for its orders, its share of them."""
     pnl: _builtins.str
-    """gross_pnl without the fees."""
+    """gross_pnl less the fees."""
     pnl_pct: _builtins.str
     """pnl by what it cost to open, as a fraction: 0.02 is 2 %."""
     exit_reason: Global___ExitReason.ValueType
     """Why it was closed."""
     is_restated: _builtins.bool
-    """Whether it was changed after it was first recorded."""
+    """Whether what stood in it was changed: more than another fill of its exit."""
     version: _builtins.int
     """1, 2, 3 … without gaps."""
     sequence: _builtins.int
@@ -713,7 +715,7 @@ class CompletedTrade(_message.Message):
 
     @_builtins.property
     def exit_order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Orders that closed it."""
+        """Orders that closed it. Empty when it was closed outside orderd."""
 
     @_builtins.property
     def entry_fill_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -1444,11 +1446,11 @@ class ListCompletedTradesRequest(_message.Message):
 
     @_builtins.property
     def closed_after_time(self) -> _timestamp_pb2.Timestamp:
-        """Closed after this moment."""
+        """Whose first exit fill was executed after this moment."""
 
     @_builtins.property
     def closed_before_time(self) -> _timestamp_pb2.Timestamp:
-        """Closed before this moment."""
+        """Whose first exit fill was executed before this moment."""
 
     def __init__(
         self,
@@ -1618,7 +1620,7 @@ class PerformanceSummary(_message.Message):
     strategy: _builtins.str
     """The strategy. Empty: all of them together."""
     trade_count: _builtins.int
-    """Completed trades."""
+    """Completed trades of known result."""
     win_count: _builtins.int
     """With a result above 0."""
     loss_count: _builtins.int
@@ -1650,7 +1652,7 @@ class PerformanceSummary(_message.Message):
     max_drawdown_pct: _builtins.str
     """The same as a fraction of that height. Empty when the height was not above 0."""
     unvalued_count: _builtins.int
-    """Completed trades that are left out because their multiplier is not known."""
+    """Completed trades that are left out because their multiplier or a price is not known."""
     @_builtins.property
     def average_duration(self) -> _duration_pb2.Duration:
         """Average time between entry and exit."""
