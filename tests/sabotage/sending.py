@@ -129,8 +129,8 @@ SENDING: tuple[Defect, ...] = (
         name="not found is a proof before the settle time",
         promise="P4",
         file="engine/resolver.py",
-        text="                case Absent() if elapsed_s >= account.policy.settle_s:\n",
-        becomes="                case Absent() if elapsed_s >= 0:\n",
+        text="                case Absent() if asked_s >= account.policy.settle_s:\n",
+        becomes="                case Absent() if asked_s >= 0:\n",
         tests=("tests/ambiguity", BAD_DAYS),
     ),
     Defect(

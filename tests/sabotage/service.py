@@ -234,13 +234,18 @@ SERVICE: tuple[Defect, ...] = (
         name="the settle time is measured with the wall clock",
         promise="P18",
         file="engine/resolver.py",
-        text="        since_ns = account.clock.monotonic_ns()\n",
-        becomes="        since_ns = account.clock.now().timestamp() * 1e9\n",
+        text="        since_ns, tries, attempts = clock.monotonic_ns(), 0, -1\n",
+        becomes="        since_ns, tries, attempts = clock.now().timestamp() * 1e9, 0, -1\n",
         also=(
             (
-                "            elapsed_s = (account.clock.monotonic_ns() - since_ns) / 1e9\n",
-                "            elapsed_s = account.clock.now().timestamp() - since_ns / 1e9\n",
+                "attempts = clock.monotonic_ns(), 0, order.attempts\n",
+                "attempts = clock.now().timestamp() * 1e9, 0, order.attempts\n",
             ),
+            (
+                "asked_s = (clock.monotonic_ns() - since_ns) / 1e9\n",
+                "asked_s = clock.now().timestamp() - since_ns / 1e9\n",
+            ),
+            ("asked_s, (clock.monotonic_ns() - since_ns) / 1e9)", "asked_s, clock.now().timestamp() - since_ns / 1e9)"),
         ),
         tests=("tests/engine/test_restarts_and_clocks.py",),
         is_quick=True,
