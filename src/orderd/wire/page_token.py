@@ -27,6 +27,7 @@ Listing = (
     | broker_pb.ListBrokerOrdersRequest
     | broker_pb.ListDiscrepanciesRequest
     | trade_pb.ListCompletedTradesRequest
+    | trade_pb.ListTradesRequest
 )
 Key = tuple[int | str, ...]
 

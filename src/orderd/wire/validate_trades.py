@@ -1,6 +1,6 @@
 """Requests about trades: open, close, move, rearm, candles, and the lists."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
@@ -20,6 +20,7 @@ from orderd.wire.symbols import MAX_SYMBOL, is_canonical
 
 ENTRY_TYPES: Final = frozenset({OrderType.MARKET, OrderType.LIMIT, OrderType.STOP})
 MAX_CANDLES: Final = 1_000_000
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class OpenAsk(Value, frozen=True, kw_only=True):
@@ -67,13 +68,18 @@ class RearmAsk(Value, frozen=True, kw_only=True):
 
 
 class PendingAsk(Value, frozen=True, kw_only=True):
-    """Which pending entries; empty means all. `candle_time` only where a candle is told."""
+    """Which pending entries; empty means all."""
 
     account_id: str
     symbols: tuple[str, ...]
     strategies: tuple[str, ...]
     reason: str = ""
-    candle_time: datetime | None = None
+
+
+class CandleAsk(PendingAsk, frozen=True, kw_only=True):
+    """A candle that has ended, and whose entries it counts for."""
+
+    candle_time: datetime
 
 
 class TradeName(Value, frozen=True, kw_only=True):
@@ -240,16 +246,16 @@ def rearm_ask(request: pb.RearmStopRequest) -> RearmAsk | Invalid:
     return fields.invalid() if fields.violations else ask
 
 
-def candle_ask(request: pb.AdvanceCandleRequest) -> PendingAsk | Invalid:
+def candle_ask(request: pb.AdvanceCandleRequest) -> CandleAsk | Invalid:
     """Check a candle: it is named by its time."""
     fields = Fields()
     if not request.HasField("candle_time"):
         fields.refuse("candle_time", "is required: the same candle is counted once")
-    ask = PendingAsk(
+    ask = CandleAsk(
         account_id=fields.text("account_id", request.account_id),
         symbols=fields.several("symbols", request.symbols, MAX_SYMBOL),
         strategies=fields.several("strategies", request.strategies),
-        candle_time=_time("candle_time", request, "candle_time", fields),
+        candle_time=_time("candle_time", request, "candle_time", fields) or EPOCH,
     )
     return fields.invalid() if fields.violations else ask
 
