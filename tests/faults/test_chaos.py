@@ -15,7 +15,7 @@ ORDERS, DEATHS = (200, 8) if PROVES else (20, 2)
 @pytest.fixture(scope="module")
 def outcome() -> Outcome:
     """All days of this run, each lived twice."""
-    return soak(0, scaled(1000), orders=ORDERS, deaths=DEATHS)
+    return soak(0, scaled(1000), orders=ORDERS, deaths=DEATHS, is_told=PROVES)
 
 
 @pytest.mark.scaled
