@@ -28,6 +28,7 @@ from orderd.brokers.simulated import simulated_broker
 from orderd.config.settings import AccountSettings, BrokerName, Settings
 from orderd.core.values import AccountId
 from orderd.desk.completed import CompletedTrades
+from orderd.desk.desk import Desk
 from orderd.engine.account import Account, Policy, Tasks
 from orderd.engine.blotter import Blotter
 from orderd.engine.engine import OrderEngine
@@ -39,6 +40,7 @@ from orderd.engine.simulation import forget_venue
 from orderd.engine.workers import Workers
 from orderd.ports import Broker, Clock, Ids, JournalError
 from orderd.server import Bounds, GrpcServer
+from orderd.server.desk_services import DeskParts
 from orderd.server.metrics import MetricsServer
 from orderd.storage.errors import OpenError
 from orderd.storage.journal import SqliteJournal
@@ -194,7 +196,10 @@ async def _serve_on(  # noqa: PLR0917 - the parts of a server
         workers = [house.workers(account_id, settings) for account_id in settings.accounts]
         house.connect(workers)
         engine = OrderEngine(journal, blotter, feed, workers)
-        server = GrpcServer(engine, address=settings.grpc_address, bounds=_bounds(settings), completed=completed)
+        desk = Desk(journal, blotter, engine, {w.account.account_id: w.account for w in workers})
+        await desk.open()
+        parts = DeskParts(trades=desk.trades, completed=completed)
+        server = GrpcServer(engine, address=settings.grpc_address, bounds=_bounds(settings), desk=parts)
         metrics = MetricsServer(engine, settings.http_address) if settings.http_address else None
         try:
             address, http_address = await _start(server, metrics)
@@ -203,6 +208,7 @@ async def _serve_on(  # noqa: PLR0917 - the parts of a server
                     await forget_venue(of_account.account)
                 await of_account.start()
             group.create_task(completed.run(), name="completed trades")
+            desk.start()
             house.let_go(settings.retention.keep_events_days)
             gc.collect()
             gc.freeze()

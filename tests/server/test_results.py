@@ -14,6 +14,7 @@ from oms.v1 import trade_service_pb2_grpc
 from orderd.core.order import Side
 from orderd.desk.completed import CompletedTrades
 from orderd.server import results
+from orderd.server.desk_services import DeskParts
 from tests.desk.fills import Tail, Tape
 from tests.server.conftest import House, open_house, refused
 from tests.storage.making import START
@@ -53,7 +54,7 @@ class Sequence:
 @pytest_asyncio.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     sequence = Sequence()
-    async with open_house(tmp_path, completed=sequence) as house:
+    async with open_house(tmp_path, desk=DeskParts(completed=sequence)) as house:
         sequence.desk = Desk(house)
         yield sequence.desk
 
@@ -182,7 +183,7 @@ async def test_an_unknown_account_has_no_results(desk: Desk) -> None:
 
 
 async def test_with_several_accounts_one_must_be_named(tmp_path: Path) -> None:
-    async with open_house(tmp_path, ("paper", "other"), completed=Sequence()) as house:
+    async with open_house(tmp_path, ("paper", "other"), desk=DeskParts(completed=Sequence())) as house:
         calls = trade_service_pb2_grpc.TradeServiceStub(house.channel)
         error = await refused(calls.GetPerformance(pb.GetPerformanceRequest()))
         assert (error.reason, error.fields) == ("ACCOUNT_REQUIRED", ["account_id"])

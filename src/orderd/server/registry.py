@@ -26,12 +26,26 @@ SLOW_S: Final = 1.0
 SLOW_WAIT_S: Final = 6.0
 """The same for calls that wait up to 5 s for a broker's word."""
 _ORDERS: Final = "/oms.v1.OrderService/"
+_TRADES: Final = "/oms.v1.TradeService/"
 _BROKER: Final = "/oms.v1.BrokerService/"
 STARTS_SOMETHING: Final = frozenset(
-    {f"{_ORDERS}SubmitOrder", f"{_ORDERS}BatchSubmitOrders", f"{_ORDERS}ReplaceOrder", f"{_BROKER}Reconcile"}
+    {
+        f"{_ORDERS}SubmitOrder",
+        f"{_ORDERS}BatchSubmitOrders",
+        f"{_ORDERS}ReplaceOrder",
+        f"{_BROKER}Reconcile",
+        f"{_TRADES}OpenTrade",
+    }
 )
 """Refused while the server leaves. Cancels, reads and resumes are taken to the last moment."""
-ALWAYS_TAKEN: Final = frozenset({f"{_ORDERS}CancelOrder", f"{_ORDERS}CancelAllOrders"})
+ALWAYS_TAKEN: Final = frozenset(
+    {
+        f"{_ORDERS}CancelOrder",
+        f"{_ORDERS}CancelAllOrders",
+        f"{_TRADES}CloseTrade",
+        f"{_TRADES}CancelPendingEntries",
+    }
+)
 """Taken also when as many calls are under way as there may be: getting out must work."""
 WAITS_FOR_A_BROKER: Final = STARTS_SOMETHING | {
     f"{_ORDERS}CancelOrder",
@@ -39,6 +53,7 @@ WAITS_FOR_A_BROKER: Final = STARTS_SOMETHING | {
     f"{_BROKER}ListBrokerOrders",
     f"{_BROKER}ResolveDiscrepancy",
     f"{_BROKER}ResolveOrder",
+    f"{_TRADES}CloseTrade",
     "/oms.v1.AccountService/GetAccount",
 }
 

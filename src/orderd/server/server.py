@@ -10,20 +10,21 @@ from typing import Final, cast
 
 import grpc
 import structlog
+from google.protobuf.descriptor import FileDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from oms.v1 import account_service_pb2, broker_service_pb2, order_service_pb2, trade_service_pb2
+from oms.v1 import account_service_pb2, broker_service_pb2, order_service_pb2
 from orderd.engine.api import Engine
 from orderd.server.accounts import AccountService
 from orderd.server.bounds import Bounds
 from orderd.server.brokers import BrokerService
+from orderd.server.desk_services import NO_DESK, DeskParts, services
 from orderd.server.discrepancies import DiscrepancyCalls
 from orderd.server.edge import SealedHandlers
 from orderd.server.order_reads import OrderReads
 from orderd.server.orders import OrderChanges
 from orderd.server.reflection import ReflectionHandlers
 from orderd.server.registry import Observer, Registry
-from orderd.server.results import AsOf, ResultCalls
 from orderd.server.stream import OrderStreams
 from orderd.server.traffic import Traffic
 
@@ -33,12 +34,11 @@ WRITE_TIMEOUT_S: Final = 30.0
 """How long a subscriber may stand still before it is cut off."""
 STOP_GRACE_S: Final = 2.0
 
-_FILES: Final = (
+_FILES: Final[tuple[FileDescriptor, ...]] = (
     order_service_pb2.DESCRIPTOR,
     account_service_pb2.DESCRIPTOR,
     broker_service_pb2.DESCRIPTOR,
 )
-_TRADES: Final = trade_service_pb2.DESCRIPTOR
 
 
 KEEPALIVE_S: Final = 20.0
@@ -95,11 +95,11 @@ class GrpcServer:
         keepalive_s: float = KEEPALIVE_S,
         keepalive_timeout_s: float = KEEPALIVE_TIMEOUT_S,
         observe: Observer | None = None,
-        completed: AsOf | None = None,
+        desk: DeskParts = NO_DESK,
     ) -> None:
         """Serve `engine` on `address` (host:port, port 0 for any free one); without credentials in plain text.
 
-        `observe` is told of every call that ended. `completed` follows the completed trades; without it none are shown.
+        `observe` is told of every call that ended. `desk`: what it has is served, too.
         """
         self._engine = engine
         self._address = address
@@ -117,11 +117,12 @@ class GrpcServer:
         self._registry.add(account, AccountService(engine))
         self._registry.add(broker, BrokerService(engine), DiscrepancyCalls(engine))
         self._service_names: tuple[str, ...] = (order.full_name, account.full_name, broker.full_name)
-        self._files = _FILES if completed is None else (*_FILES, _TRADES)
-        if completed is not None:
-            trade = _TRADES.services_by_name["TradeService"]
-            self._registry.add_what_there_is(trade, ResultCalls(engine, completed))
-            self._service_names = (*self._service_names, trade.full_name)
+        self._files = _FILES
+        for file, parts in services(engine, desk):
+            service = next(iter(file.services_by_name.values()))
+            self._registry.add_what_there_is(service, *parts)
+            self._service_names = (*self._service_names, service.full_name)
+            self._files = (*self._files, file)
 
     @property
     def calls(self) -> int:
