@@ -14,7 +14,7 @@ from orderd.core.order import AssetClass, OrderRole, PositionIntent, Side
 from orderd.core.records import RecordKind
 from orderd.desk.completed import CURSOR, CompletedTrades
 from orderd.engine.feed import JournalFeed
-from orderd.ports import Journal, Record, RecordChange, RecordFilter
+from orderd.ports import Journal, JournalBusyError, Record, RecordChange, RecordFilter
 from tests.contracts.journals import ENGINES, opened
 from tests.desk.fills import MemoryRecords, Tail, Tape, random_day
 from tests.storage.making import START
@@ -321,3 +321,45 @@ async def test_it_follows_a_live_journal_and_writes_down_what_is_open_after_a_pa
             pass
         assert len(records.changes) == 1
         running.cancel()
+
+
+async def test_a_journal_too_busy_to_be_read_puts_it_off_and_changes_nothing(
+    journal: Journal, tape: Tape, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orderd.desk.completed.BUSY_S", 0)
+    await random_day(tape, 11, 40)
+    done = asyncio.Event()
+
+    class Busy(MemoryRecords):
+        """Some reads of a mark cannot be served, in the middle of a page."""
+
+        reads = 0
+
+        async def mark(self, name: str) -> str | None:
+            self.reads += 1
+            if self.reads in {3, 6, 11}:
+                raise JournalBusyError("too much to read")
+            return await super().mark(name)
+
+        async def record(
+            self, changes: Sequence[RecordChange], marks: Sequence[tuple[str, str]] = ()
+        ) -> tuple[int, ...]:
+            sequences = await super().record(changes, marks)
+            if int(dict(marks)[CURSOR]) == journal.head:
+                done.set()
+            return sequences
+
+    records = Busy()
+    fold = CompletedTrades(records, JournalFeed(journal), page=7, flush_events=1)
+    await fold.open()
+    running = asyncio.ensure_future(fold.run())
+    async with asyncio.timeout(20):
+        await done.wait()
+    running.cancel()
+    assert records.reads > 11
+    told = {(change.record.record_id, change.record.version): change.record.body for change in records.changes}
+    memory = MemoryRecords()
+    again = CompletedTrades(memory, Tail(journal))
+    await again.open()
+    await again.catch_up()
+    assert told == {(change.record.record_id, change.record.version): change.record.body for change in memory.changes}

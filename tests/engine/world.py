@@ -23,6 +23,7 @@ from orderd.brokers.simulated import REQUESTS_PER_MINUTE, Driver, broker_over
 from orderd.core.order import Mode, Order, OrderIntent
 from orderd.core.values import AccountId
 from orderd.core.verdicts import Verdict
+from orderd.desk.completed import CompletedTrades
 from orderd.desk.desk import Desk
 from orderd.engine.account import Account, Policy, Tasks
 from orderd.engine.api import OrderRef, ReconcileStage, ReplaceAsk, Wait
@@ -156,12 +157,15 @@ class World:
                 engine = OrderEngine(journal, blotter, feed, list(workers.values()))
                 accounts = {account_id: of_account.account for account_id, of_account in workers.items()}
                 desk = Desk(journal, blotter, engine, accounts)
+                completed = CompletedTrades(journal, feed)
                 if self.has_desk:
+                    await completed.open()
                     await desk.open()
                 for of_account in workers.values():
                     await of_account.start()
                 if self.has_desk:
                     desk.start()
+                    group.create_task(completed.run(), name="completed trades")
                 started.set_result(Life(engine=engine, all_workers=workers, journal=journal, desk=desk))
                 await asyncio.Event().wait()
         except* JournalError as errors:

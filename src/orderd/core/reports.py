@@ -4,10 +4,12 @@ The order of work for every report: bind it to the chain, book its execution, in
 executions were asked for), then let the broker's word move the state: but never past fills that are still to come.
 """
 
+from decimal import Decimal
+
 import msgspec
 
 from orderd.core.adopt import bind
-from orderd.core.book import Consumes, New, Overlaps, Repeat, Undone, infer, place
+from orderd.core.book import Consumes, New, Overlaps, Repeat, Undone, infer, next_fill_id, place
 from orderd.core.busts import apply_waiting, undo
 from orderd.core.discrepancies import DiscrepancyKind
 from orderd.core.events import FillCorrected, Filled, Restated
@@ -219,6 +221,8 @@ def _repeat(draft: Draft, link: BrokerLink, repeat: Repeat, execution: Execution
         return
     if repeat.conflicts:
         draft.find(DiscrepancyKind.EXECUTION_CHANGED, _interval(repeat.fill), f"{execution.quantity}@{execution.price}")
+    elif execution.fee is not None and execution.fee != repeat.fill.fee and repeat.fill.is_counted:
+        _name_fee(draft, link, repeat.fill, execution.fee, fact)
     if repeat.is_new_alias and execution.execution_id is not None:
         draft.add(
             Restated(
@@ -233,6 +237,30 @@ def _repeat(draft: Draft, link: BrokerLink, repeat: Repeat, execution: Execution
         known = next(f for f in draft.order.fills if f.fill_id == repeat.fill.fill_id)
         if known.is_counted:
             apply_waiting(draft, known, fact)
+
+
+def _name_fee(draft: Draft, link: BrokerLink, fill: Fill, fee: Decimal, fact: Word) -> None:
+    """The broker names the fee of an execution later than the execution itself, or names another one."""
+    named = msgspec.structs.replace(
+        fill,
+        fill_id=next_fill_id(draft.order),
+        fee=fee,
+        source=fact.source,
+        recorded_time=fact.at,
+        occurred_time=fill.occurred_time or fill.recorded_time,
+        is_restated=True,
+    )
+    draft.add(
+        FillCorrected(
+            at=fact.at,
+            source=fact.source,
+            heard_ns=fact.heard_ns,
+            link=link,
+            removed=(fill.fill_id,),
+            added=(named,),
+            to_state=draft.order.state,
+        )
+    )
 
 
 def _interval(fill: Fill) -> str:

@@ -5,6 +5,7 @@ from decimal import Decimal
 from orderd.core.order import AssetClass, OrderIntent, OrderRole, OrderType, PositionIntent, Side, Terms, TimeInForce
 from orderd.core.trade import Child, Trade
 from orderd.engine.submit import asset_class_of_symbol
+from orderd.wire.results import EXIT_REASON_TAG
 
 
 def intent_of(trade: Trade, child: Child, times_in_force: frozenset[TimeInForce]) -> OrderIntent:
@@ -25,8 +26,15 @@ def intent_of(trade: Trade, child: Child, times_in_force: frozenset[TimeInForce]
         reference_price=trade.signal.entry_price if is_entry else None,
         strategy=trade.signal.strategy,
         role=child.role,
-        tags=trade.tags,
+        tags=_tags(trade, child),
     )
+
+
+def _tags(trade: Trade, child: Child) -> tuple[tuple[str, str], ...]:
+    """The trade's labels; an exit also says why, for whoever works out what came of it."""
+    if child.role is not OrderRole.EXIT or trade.closing is None:
+        return trade.tags
+    return tuple(sorted((dict(trade.tags) | {EXIT_REASON_TAG: trade.closing.reason.value}).items()))
 
 
 def _entry_terms(trade: Trade, child: Child) -> Terms:
