@@ -17,7 +17,15 @@ from orderd.core.trade import (
     TradeState,
 )
 from orderd.core.trade_life import TradeEvent, follow
-from orderd.core.trade_moves import candle_counted, close_asked, noted, rearmed, rounded_toward_market, stop_moved
+from orderd.core.trade_moves import (
+    candle_counted,
+    close_asked,
+    never_sent,
+    noted,
+    rearmed,
+    rounded_toward_market,
+    stop_moved,
+)
 from orderd.core.trade_steps import Refused
 from orderd.core.values import BrokerOrderId, FillId, OrderId, Reason
 from tests.core.builders import AT, when
@@ -294,6 +302,17 @@ class TestRequests:
     def test_a_short_stop_is_rounded_down(self) -> None:
         trade = a_trade(Side.SELL, stop_price=Decimal("21.006"))
         assert rounded_toward_market(trade, Decimal("0.01")) == Decimal("21.00")
+
+    def test_an_entry_that_was_never_written_is_given_up(self) -> None:
+        after = never_sent(a_trade(), "too late", at=AT).after
+        assert (after.state, after.closed_time) == (TradeState.NEVER_OPENED, AT)
+
+    def test_a_trade_that_never_opened_says_why_its_entry_did_not(self) -> None:
+        market = Market()
+        market.ends(market.entry, OrderState.REJECTED, reason=Reason(code="40310000", message="no"))
+        market.run()
+        assert market.trade.state is TradeState.NEVER_OPENED
+        assert market.trade.reason == Reason(code="40310000", message="no")
 
     def test_a_denied_trade_never_opened(self) -> None:
         denied = a_trade(reason=Reason(code="MAX_ORDER_NOTIONAL"))

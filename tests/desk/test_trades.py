@@ -1,11 +1,15 @@
 """A trade's life against the venue: opened, protected, moved, closed."""
 
 import asyncio
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
 from orderd.core.order import OrderState, Side
 from orderd.core.trade import ExitReason, Protection, TradeState
+from orderd.engine.errors import EngineError
 from tests.desk.trading import (
     desk,
     exits,
@@ -98,5 +102,48 @@ def test_a_part_is_closed_and_the_rest_stays_protected(tmp_path: Path) -> None:
         assert held(world) == 6
         await desk(world).close(trade.trade_id, quantity=Decimal(4), request_id="c-1", timeout_s=10)
         assert held(world) == 6, "the same request closes once"
+
+    live(tmp_path, story)
+
+
+def test_a_trade_whose_entry_could_not_be_written_waits_for_its_caller_and_is_given_up_in_time(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        account = world.alive.workers.account
+        account.policy = replace(account.policy, queue_limit=0)
+        with pytest.raises(EngineError, match="waiting to be sent"):
+            await opened(world)
+        made = desk(world).find(account.account_id, "t-1")
+        assert made.state is TradeState.PENDING
+        account.policy = replace(account.policy, queue_limit=10)
+        again = await opened(world)
+        assert (again.replayed, again.entry is not None) == (True, True)
+        account.policy = replace(account.policy, queue_limit=0)
+        with pytest.raises(EngineError, match="waiting to be sent"):
+            await opened(world, "t-2")
+        late = desk(world).find(account.account_id, "t-2")
+        world.alive.desk.protector.wake(account.account_id, late.trade_id)
+        ended = await until(world, late.trade_id, lambda trade: trade.is_over, seconds=90)
+        assert ended.state is TradeState.NEVER_OPENED
+        assert ended.reason is not None
+        assert ended.reason.code == "STALE"
+
+    live(tmp_path, story)
+
+
+def test_a_denied_entry_is_a_trade_that_never_opened_with_its_reason(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        made = await opened(world, quantity="10000000")
+        ended = await until(world, made.trade.trade_id, lambda trade: trade.is_over)
+        assert ended.state is TradeState.NEVER_OPENED
+        assert ended.reason is not None
+        assert "buying power" in ended.reason.message
+
+    live(tmp_path, story)
+
+
+def test_a_signal_is_sized_by_the_accounts_risk(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        made = await opened(world, quantity=None)
+        assert made.trade.quantity == 200, "1 % of 100,000 with a stop 5 away"
 
     live(tmp_path, story)

@@ -12,7 +12,7 @@ import msgspec
 
 from orderd.core.order import Order
 from orderd.core.trade import Figures, Protection, Trade, TradeOrders, TradeState, figures
-from orderd.core.values import ZERO, Value, add, divide, multiply, subtract
+from orderd.core.values import ZERO, Reason, Value, add, divide, multiply, subtract
 
 
 class TradeEvent(StrEnum):
@@ -122,7 +122,15 @@ def _changes(trade: Trade, orders: TradeOrders, sums: Figures, state: TradeState
         "realized_pnl": pnl,
         "opened_time": trade.opened_time or (at if sums.entered else None),
         "closed_time": (trade.closed_time or at) if is_over else None,
+        "reason": _reason(trade, orders, state),
     }
+
+
+def _reason(trade: Trade, orders: TradeOrders, state: TradeState) -> Reason | None:
+    """A trade that never opened says why: its entry's own reason."""
+    if state is TradeState.NEVER_OPENED and orders.entry is not None:
+        return orders.entry.reason or trade.reason
+    return trade.reason
 
 
 def _realized(trade: Trade, orders: TradeOrders, sums: Figures) -> Decimal | None:

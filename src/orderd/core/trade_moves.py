@@ -202,3 +202,10 @@ def candle_counted(trade: Trade, candle_time: datetime, *, at: datetime) -> Trad
     if trade.candle_time is not None and candle_time <= trade.candle_time:
         return None
     return step(trade, TradeEvent.CANDLE_COUNTED, at, candles=trade.candles + 1, candle_time=candle_time)
+
+
+def never_sent(trade: Trade, text: str, *, at: datetime) -> TradeStep:
+    """Return the trade as one whose entry was never written, and is too old to be."""
+    reason = Reason(code="STALE", message=text)
+    state = TradeState.NEVER_OPENED
+    return step(trade, TradeEvent.TRADE_NEVER_OPENED, at, state=state, reason=reason, closed_time=at)

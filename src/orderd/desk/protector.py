@@ -13,9 +13,9 @@ import structlog
 
 from orderd.core.order import AssetClass, Order, OrderRole
 from orderd.core.protection import next_step
-from orderd.core.trade import Child, ExitReason, Trade, TradeOrders, figures
+from orderd.core.trade import Child, ExitReason, Trade, TradeOrders, TradeState, figures
 from orderd.core.trade_life import TradeEvent, TradeStep, follow
-from orderd.core.trade_moves import noted
+from orderd.core.trade_moves import never_sent, noted
 from orderd.core.trade_steps import (
     BeginClosing,
     CancelChild,
@@ -123,7 +123,7 @@ class Protector:
             step = next_step(trade, orders, around.world(trade, orders, held, is_frozen=is_frozen))
             if isinstance(step, Wait):
                 self._rest(trade, step, orders)
-                return trade
+                return await self._given_up(trade, orders)
             if isinstance(step, ReadPosition):
                 held = await self._position(trade, orders)
                 if held is None:
@@ -173,6 +173,21 @@ class Protector:
         if after.is_over:
             self.around[trade.account_id].forget(orders, trade.trade_id)
         return after
+
+    async def _given_up(self, trade: Trade, orders: TradeOrders) -> Trade:
+        """A pending trade whose entry was never written (the process died, or was full) waits for its caller only so
+        long as an order would wait to be sent.
+        """
+        if orders.entry is not None or trade.state is not TradeState.PENDING:
+            return trade
+        account = self.around[trade.account_id].account
+        age_s = (account.clock.now() - trade.created_time).total_seconds()
+        left_s = account.policy.send_within_s - age_s
+        if left_s > 0:
+            self.wake_later(trade.account_id, trade.trade_id, left_s)
+            return trade
+        text = f"its entry could not be written within {account.policy.send_within_s:g} s"
+        return await self._book.record((never_sent(trade, text, at=account.clock.now()),))
 
     def _measure(self, trade: Trade) -> None:
         if trade.unprotected_since is None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from orderd.core.facts import Fact
-from orderd.core.order import EventSource, Mode, Order
+from orderd.core.order import CLOSING_ROLES, EventSource, Mode, Order
 from orderd.core.values import AccountId, OrderId
 from orderd.engine.blotter import Blotter
 from orderd.engine.intake import Intake
@@ -126,8 +126,13 @@ class Account:
         return max((self.clock.now() - order.created_time).total_seconds(), 0)
 
     def is_too_old(self, order: Order, *, ahead_s: float = 0) -> bool:
-        """Whether it may no longer be sent (`ahead_s` seconds from now)."""
+        """Whether it may no longer be sent (`ahead_s` seconds from now).
+
+        A trade's own stop or exit has no age: its trade takes it back when it is not wanted any more.
+        """
         valid_until = order.intent.valid_until_time
+        if valid_until is None and order.intent.trade_id and order.intent.role in CLOSING_ROLES:
+            return False
         if valid_until is not None:
             return self.clock.now() + timedelta(seconds=ahead_s) > valid_until
         return self.age_s(order) + ahead_s > self.policy.send_within_s
