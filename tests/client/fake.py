@@ -17,6 +17,7 @@ from oms.v1 import broker_service_pb2_grpc as broker_grpc
 from oms.v1 import order_pb2
 from oms.v1 import order_service_pb2 as pb
 from oms.v1 import order_service_pb2_grpc as orders_grpc
+from oms.v1 import trade_service_pb2 as trades_pb
 from oms.v1 import trade_service_pb2_grpc as trade_grpc
 
 Context = Any
@@ -125,7 +126,10 @@ ORDER_CALLS = [
 
 BROKER_CALLS = ["ListBrokerOrders", "ResumeAccount", "ListDiscrepancies", "ResolveDiscrepancy", "ResolveOrder"]
 
-TRADE_CALLS = ["ListCompletedTrades", "GetPerformance"]
+TRADE_CALLS = [
+    "OpenTrade", "CloseTrade", "MoveStop", "RearmStop", "AdvanceCandle", "CancelPendingEntries", "GetTrade",
+    "ListTrades", "ListCompletedTrades", "GetPerformance",
+]  # fmt: skip
 
 
 @asynccontextmanager
@@ -139,7 +143,7 @@ async def serving(fake: Fake, port: int = 0) -> AsyncIterator[Fake]:
         _methods(fake, accounts_grpc.AccountServiceServicer, ["ListAccounts", "GetAccount"], []), server
     )
     trade_grpc.add_TradeServiceServicer_to_server(
-        _methods(fake, trade_grpc.TradeServiceServicer, TRADE_CALLS, []), server
+        _methods(fake, trade_grpc.TradeServiceServicer, TRADE_CALLS, ["StreamDeskEvents"]), server
     )
     broker_grpc.add_BrokerServiceServicer_to_server(
         _methods(fake, broker_grpc.BrokerServiceServicer, BROKER_CALLS, ["Reconcile"]), server
@@ -194,6 +198,40 @@ def account(account_id: str = "paper", **fields: object) -> accounts_pb.Account:
         "trading_state": accounts_pb.TRADING_STATE_ACTIVE, "stream_health": accounts_pb.STREAM_HEALTH_CONNECTED,
     }  # fmt: skip
     return accounts_pb.Account(**(given | fields))
+
+
+def trade(number: int = 1, **fields: object) -> trades_pb.Trade:
+    """A protected trade."""
+    given: dict[str, Any] = {
+        "trade_id": f"trade-{number}", "client_trade_id": f"key-{number}", "account_id": "paper",
+        "signal": trades_pb.Signal(symbol="AAPL", side=order_pb2.SIDE_BUY, entry_price="100", stop_loss_price="95"),
+        "state": trades_pb.TRADE_STATE_OPEN, "protection": trades_pb.PROTECTION_PROTECTED, "entry_quantity": "10",
+        "open_quantity": "10", "protected_quantity": "10", "stop_price": "95", "version": 3, "sequence": number,
+    }  # fmt: skip
+    return trades_pb.Trade(**(given | fields))
+
+
+def desk_event(sequence: int, **fields: object) -> trades_pb.DeskEvent:
+    """An event of trade-1."""
+    given: dict[str, Any] = {
+        "sequence": sequence, "account_id": "paper", "symbol": "AAPL", "trade_id": "trade-1",
+        "type": trades_pb.DESK_EVENT_TYPE_PROTECTED, "trade": trade(sequence=sequence),
+    }  # fmt: skip
+    return trades_pb.DeskEvent(**(given | fields))
+
+
+def desk_started(sequence: int, journal_id: str = "j-1") -> trades_pb.StreamDeskEventsResponse:
+    """First message of a stream of the desk."""
+    return trades_pb.StreamDeskEventsResponse(
+        sequence=sequence, started=pb.StreamStarted(journal_id=journal_id, head_sequence=sequence)
+    )
+
+
+def desk_events(previous: int, *events: trades_pb.DeskEvent) -> trades_pb.StreamDeskEventsResponse:
+    """A message with these events of the desk."""
+    return trades_pb.StreamDeskEventsResponse(
+        previous_sequence=previous, sequence=events[-1].sequence, events=trades_pb.DeskEvents(events=events)
+    )
 
 
 def started(sequence: int, journal_id: str = "j-1", head: int | None = None) -> pb.StreamOrderEventsResponse:

@@ -9,8 +9,20 @@ async with Client("127.0.0.1:50051") as orderd:
         ...
 """
 
-from orderd.client.client import DEFAULT_ADDRESS, Client, keyed
+from orderd.client.calls import DEFAULT_ADDRESS
+from orderd.client.client import Client, keyed
+from orderd.client.desk import keyed_trade
 from orderd.client.errors import FieldViolation, OrderdError
-from orderd.client.follow import Follower, GapError
+from orderd.client.follow import DeskFollower, Follower, GapError
 
-__all__ = ["DEFAULT_ADDRESS", "Client", "FieldViolation", "Follower", "GapError", "OrderdError", "keyed"]
+__all__ = [
+    "DEFAULT_ADDRESS",
+    "Client",
+    "DeskFollower",
+    "FieldViolation",
+    "Follower",
+    "GapError",
+    "OrderdError",
+    "keyed",
+    "keyed_trade",
+]

@@ -1,18 +1,13 @@
-"""Typed calls to one server: a deadline on each, and a repeat where a repeat can do no harm.
+"""The client: orders, accounts and brokers here, decisions and trades in desk.py.
 
 Repeated after UNAVAILABLE or DEADLINE_EXCEEDED, until `retry_for_s` have passed: reads, and what carries a key that
 makes the repeat the same call (a submit, a replace), and CancelOrder, of which a second one answers like the first.
 Never repeated: CancelAllOrders, which would also meet orders that are younger than the first call.
 """
 
-import asyncio
-import os
-import random
-import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from types import TracebackType
-from typing import Any, Final, Protocol, Self, TypeVar, cast
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
 
 import grpc
 import grpc.aio
@@ -20,37 +15,17 @@ import grpc.aio
 from oms.v1 import account_service_pb2 as accounts_pb
 from oms.v1 import broker_service_pb2 as broker_pb
 from oms.v1 import order_pb2, order_service_pb2
-from oms.v1 import trade_service_pb2 as trades_pb
 from oms.v1.account_service_pb2_grpc import AccountServiceStub
 from oms.v1.broker_service_pb2_grpc import BrokerServiceStub
 from oms.v1.order_service_pb2_grpc import OrderServiceStub
-from oms.v1.trade_service_pb2_grpc import TradeServiceStub
-from orderd.client.errors import OrderdError, decode
+from orderd.client.desk import DeskCalls
+from orderd.client.errors import decode
 from orderd.client.follow import Follower, OnReconnect
 
-DEFAULT_ADDRESS: Final = "127.0.0.1:50051"
-SHORTEST_PAUSE_S: Final = 0.1
-LONGEST_PAUSE_S: Final = 2.0
 RECONCILE_TIMEOUT_S: Final = 300.0
-REPEATABLE: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
-# A frozen peer is noticed after 30 s, also on a stream that only listens.
-CHANNEL_OPTIONS: Final[Sequence[tuple[str, int]]] = (
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.max_receive_message_length", 16 << 20),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
-)
-
-Answer = TypeVar("Answer")
-Item = TypeVar("Item")
 
 
-class _Paged(Protocol):
-    page_token: str
-
-
-class Client:
+class Client(DeskCalls):
     """A connection to one orderd. Safe for any number of concurrent calls of one event loop."""
 
     def __init__(
@@ -66,41 +41,10 @@ class Client:
         `timeout_s` is the deadline of one attempt, `retry_for_s` how long attempts go on (0: one attempt).
         `credentials` turn TLS on, for a server behind a proxy that ends it.
         """
-        self.address = address or os.environ.get("ORDERD_GRPC_ADDRESS") or DEFAULT_ADDRESS
-        self._timeout_s = timeout_s
-        self._retry_for_s = retry_for_s
-        self._channel = (
-            grpc.aio.insecure_channel(self.address, options=CHANNEL_OPTIONS)
-            if credentials is None
-            else grpc.aio.secure_channel(self.address, credentials, options=CHANNEL_OPTIONS)
-        )
+        super().__init__(address, timeout_s=timeout_s, retry_for_s=retry_for_s, credentials=credentials)
         self._orders = OrderServiceStub(self._channel)
         self._accounts = AccountServiceStub(self._channel)
         self._broker = BrokerServiceStub(self._channel)
-        self._trades = TradeServiceStub(self._channel)
-
-    async def __aenter__(self) -> Self:
-        """Use as `async with`; the connection is made by the first call."""
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """End the connection and every stream on it."""
-        await self.close()
-
-    async def close(self) -> None:
-        """End the connection and every stream on it."""
-        await self._channel.close()
-
-    async def ready(self) -> None:
-        """Connect, or raise OrderdError after `timeout_s`: for streams, which would otherwise wait for ever."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._channel.channel_ready()
-        except TimeoutError:
-            text = f"no connection to {self.address} within {self._timeout_s:g} s"
-            raise OrderdError(code=grpc.StatusCode.UNAVAILABLE, message=text) from None
 
     # ------------------------------------------------------------------------------------------------ orders
 
@@ -248,52 +192,6 @@ class Client:
         """Record an operator's word about an order. Sent once."""
         return (await self._call(self._broker.ResolveOrder, request, is_repeatable=False)).order
 
-    # ------------------------------------------------------------------------------------------------ results
-
-    def completed_trades(
-        self, request: trades_pb.ListCompletedTradesRequest | None = None
-    ) -> AsyncIterator[trades_pb.CompletedTrade]:
-        """Every matching completed trade, newest first, page by page."""
-        asked = request or trades_pb.ListCompletedTradesRequest()
-        return self._pages(self._trades.ListCompletedTrades, asked, lambda page: page.completed_trades)
-
-    async def performance(
-        self, request: trades_pb.GetPerformanceRequest | None = None
-    ) -> trades_pb.GetPerformanceResponse:
-        """The realised series of an account and its statistics."""
-        asked = request or trades_pb.GetPerformanceRequest()
-        return await self._call(self._trades.GetPerformance, asked, is_repeatable=True)
-
-    # ------------------------------------------------------------------------------------------------ calling
-
-    async def _call(self, method: Callable[..., Awaitable[Answer]], request: object, *, is_repeatable: bool) -> Answer:
-        give_up = time.monotonic() + (self._retry_for_s if is_repeatable else 0)
-        attempt = 0
-        while True:
-            try:
-                return await method(request, timeout=self._timeout_s)
-            except grpc.aio.AioRpcError as error:
-                said = decode(error)
-                pause_s = pause(attempt, said.retry_after_s)
-                if said.code not in REPEATABLE or time.monotonic() + pause_s >= give_up:
-                    raise said from None
-            attempt += 1
-            await asyncio.sleep(pause_s)
-
-    async def _pages(
-        self, method: Callable[..., Awaitable[Answer]], request: object, items: Callable[[Answer], Sequence[Item]]
-    ) -> AsyncIterator[Item]:
-        asked = cast("Any", type(request))()
-        asked.CopyFrom(request)
-        while True:
-            page = await self._call(method, asked, is_repeatable=True)
-            for item in items(page):
-                yield item
-            token: str = cast("Any", page).next_page_token
-            if not token:
-                return
-            cast("_Paged", asked).page_token = token
-
 
 def keyed(request: order_service_pb2.SubmitOrderRequest) -> order_service_pb2.SubmitOrderRequest:
     """The request with a key that makes repeats the same order.
@@ -308,9 +206,3 @@ def keyed(request: order_service_pb2.SubmitOrderRequest) -> order_service_pb2.Su
     if not copy.client_order_id and not is_derived:
         copy.client_order_id = str(uuid.uuid4())
     return copy
-
-
-def pause(attempt: int, advice_s: float | None) -> float:
-    """Seconds before the next attempt: the server's advice, or a random part of a doubling time."""
-    longest = min(LONGEST_PAUSE_S, SHORTEST_PAUSE_S * 2**attempt)
-    return advice_s if advice_s is not None else random.uniform(SHORTEST_PAUSE_S / 2, longest)
