@@ -45,7 +45,7 @@ from orderd.server.metrics import MetricsServer
 from orderd.storage.errors import OpenError
 from orderd.storage.journal import SqliteJournal
 from orderd.storage.opening import open_journal
-from orderd.system import SystemClock, SystemIds
+from orderd.system import ExchangeCalendar, SystemClock, SystemIds
 from orderd.venue.options import VenueOptions, build
 
 log = structlog.get_logger("orderd.app")
@@ -297,6 +297,7 @@ class _House:
         self._clock = clock
         self._ids = ids
         self._tasks = tasks
+        self._calendar = ExchangeCalendar(clock.now)
         self._numbers: dict[str, str] = {}
 
     def workers(self, account_id: str, settings: Settings) -> Workers:
@@ -321,6 +322,7 @@ class _House:
             clock=self._clock,
             ids=self._ids,
             tasks=self._tasks,
+            calendar=self._calendar,
             numbers=self._numbers,
         )
         return Workers(account, min_free_bytes=settings.min_free_bytes)

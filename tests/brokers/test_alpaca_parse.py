@@ -357,6 +357,15 @@ def test_an_account_says_who_it_is_and_whether_it_may_trade() -> None:
             parse.account(msgspec.json.encode({name: value for name, value in row.items() if name != missing}))
 
 
+def test_an_account_says_what_it_may_open_or_nothing_of_it() -> None:
+    row = {"account_number": "A", "status": "ACTIVE", "equity": "1", "cash": "1", "buying_power": "1"}
+    told = parse.account(msgspec.json.encode(row | {"shorting_enabled": False, "options_trading_level": 2}))
+    assert (told.may_short, told.options_level) == (False, 2)
+    for silent in (row, row | {"shorting_enabled": None, "options_trading_level": None}):
+        untold = parse.account(msgspec.json.encode(silent))
+        assert (untold.may_short, untold.options_level) == (None, None)
+
+
 def test_a_short_position_is_negative_however_it_is_printed() -> None:
     for printed in ("24", "-24"):
         (position,) = parse.positions(

@@ -31,7 +31,7 @@ from orderd.engine.workers import Workers
 from orderd.ports import Entry, JournalError
 from orderd.risk.limits import Limits
 from orderd.storage import InlineRunner, OpenError, SqliteJournal, checkpoint, open_journal
-from orderd.system import SeededIds, VirtualClock, run_virtual
+from orderd.system import ExchangeCalendar, SeededIds, VirtualClock, run_virtual
 from orderd.venue.exchange import Reply, Request
 from orderd.venue.options import VenueOptions
 from tests.crash.remote import RemoteFace
@@ -215,6 +215,7 @@ def _account(
         clock=clock,
         ids=ids,
         tasks=Tasks(group),
+        calendar=ExchangeCalendar(clock.now, is_threaded=False),
     )
 
 

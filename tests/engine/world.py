@@ -36,7 +36,7 @@ from orderd.ports import Discrepancy, JournalError
 from orderd.risk.limits import Limits
 from orderd.storage.journal import SqliteJournal
 from orderd.storage.opening import open_journal
-from orderd.system import SeededIds, VirtualClock
+from orderd.system import ExchangeCalendar, SeededIds, VirtualClock
 from orderd.venue.alpaca.face import AlpacaFace
 from orderd.venue.options import VenueOptions, build
 from orderd.wire.asks import Invalid
@@ -183,7 +183,12 @@ class World:
     def _workers(
         self, journal: SqliteJournal, blotter: Blotter, intake: Intake, tasks: Tasks, pulse: Pulse
     ) -> dict[str, Workers]:
-        chosen: dict[str, Any] = {"reconcile_interval_s": 5, "submit_timeout_s": 1, "settle_s": SETTLE_S}
+        chosen: dict[str, Any] = {
+            "limits": Limits(),
+            "reconcile_interval_s": 5,
+            "submit_timeout_s": 1,
+            "settle_s": SETTLE_S,
+        }
         numbers: dict[str, str] = {}
         workers: dict[str, Workers] = {}
         for bench in self.benches.values():
@@ -198,13 +203,14 @@ class World:
                     settle_s=SETTLE_S,
                     requests_per_minute=self.requests_per_minute,
                 ),
-                policy=Policy(mode=Mode.PAPER, limits=Limits(), **{**chosen, **self.policy}),
+                policy=Policy(mode=Mode.PAPER, **{**chosen, **self.policy}),
                 journal=journal,
                 blotter=blotter,
                 intake=intake,
                 clock=self.clock,
                 ids=self.ids,
                 tasks=tasks,
+                calendar=ExchangeCalendar(self.clock.now, is_threaded=False),
                 numbers=numbers,
             )
             workers[bench.account_id] = Workers(account, min_free_bytes=0)

@@ -150,10 +150,23 @@ def test_no_order_turns_a_position(order: OrderIntent, position: str | None, lea
     assert verdict(order, position=dec(position), closing_leaves=Decimal(leaves)) == code
 
 
+@pytest.mark.parametrize(("position", "code"), [("9", "CROSSES_ZERO"), ("10", ""), ("0", ""), ("-1", "")])
+def test_what_is_only_believed_to_be_held_lets_nobody_pass(position: str, code: str) -> None:
+    """It may be denied by it, and is then proven before that is told."""
+    believed = {"position": dec(position), "is_position_proven": False}
+    assert verdict(SELL, **believed) == code
+    assert verdict(SELL, tripped="x", **believed) == "CIRCUIT_BREAKER"
+    assert verdict(SELL, Limits(max_order_quantity=Decimal(1)), **believed) == (code or "MAX_ORDER_QUANTITY")
+    answer = review(SELL, Exposure(position=Decimal(10)), Limits())
+    assert isinstance(answer, Approved)
+    assert answer.is_closing
+
+
 def test_two_strategies_are_not_on_two_sides_of_a_symbol() -> None:
     mine = asked(strategy="mine")
     assert verdict(mine, stakes=(Stake(strategy="theirs", side=Side.SELL),)) == "OPPOSITE_STRATEGY"
-    assert verdict(mine, stakes=(Stake(strategy="", side=Side.SELL),)) == "OPPOSITE_STRATEGY"
+    assert verdict(mine, stakes=(Stake(strategy="", side=Side.SELL),)) == "", "no strategy is nobody's"
+    assert verdict(intent(), stakes=(Stake(strategy="theirs", side=Side.SELL),)) == ""
     assert verdict(mine, stakes=(Stake(strategy="theirs", side=Side.BUY), Stake(strategy="mine", side=Side.SELL))) == ""
     assert verdict(spread(None), stakes=(Stake(strategy="theirs", side=Side.SELL),)) == ""
 

@@ -123,8 +123,8 @@ SERVICE: tuple[Defect, ...] = (
     Defect(
         name="orders on their way do not count against the limit",
         promise="P13",
-        file="engine/submit.py",
-        text="account.open_count() + len(self._in_flight)",
+        file="engine/exposure.py",
+        text="account.open_count() + len(self._flying)",
         becomes="account.open_count()",
         tests=("tests/engine/test_restarts_and_clocks.py",),
         is_quick=True,

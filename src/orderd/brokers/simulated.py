@@ -29,6 +29,7 @@ from orderd.brokers.alpaca.client import (
 from orderd.brokers.alpaca.credential import Credential
 from orderd.brokers.alpaca.errors import is_rate_limited
 from orderd.ports import Broker, Capabilities, Clock, Ids, Lane, Lookup, Refusal
+from orderd.risk.limits import OppositeOrders
 from orderd.venue.alpaca.face import AlpacaFace
 from orderd.venue.dialect import DuplicateIds
 from orderd.venue.dialect import Lookup as VenueLookup
@@ -286,9 +287,11 @@ def broker_over(
 
 def _as_the_venue(face: AlpacaFace, can: Capabilities) -> Capabilities:
     """What this venue can be asked and tells, when it was told to do less than Alpaca."""
+    settings = face.venue.state.settings
     return msgspec.structs.replace(
         can,
-        duplicate_refusal=_REFUSALS[face.venue.state.settings.duplicate_ids],
+        duplicate_refusal=_REFUSALS[settings.duplicate_ids],
+        opposite_orders=can.opposite_orders if settings.refuses_wash_trades else OppositeOrders.ALLOWED,
         lookup=_LOOKUPS[face.options.lookup],
         has_execution_ids=face.options.has_execution_ids,
     )

@@ -9,9 +9,10 @@ from orderd.core.values import Reason, Value
 
 
 class Approved(Value, frozen=True, kw_only=True):
-    """Risk has judged this intent and let it pass."""
+    """Risk has judged this intent and let it pass. `is_closing`: because it opens nothing."""
 
     intent: OrderIntent
+    is_closing: bool = False
 
 
 class Denied(Value, frozen=True, kw_only=True):

@@ -2,9 +2,9 @@
 
 from decimal import Decimal
 
+from orderd.core.instruments import asset_class_of_symbol
 from orderd.core.order import AssetClass, OrderIntent, OrderRole, OrderType, PositionIntent, Side, Terms, TimeInForce
 from orderd.core.trade import Child, Trade
-from orderd.engine.submit import asset_class_of_symbol
 from orderd.wire.results import EXIT_REASON_TAG
 
 

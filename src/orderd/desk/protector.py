@@ -11,6 +11,7 @@ from decimal import Decimal
 import msgspec
 import structlog
 
+from orderd.core.instruments import asset_class_of_symbol
 from orderd.core.order import AssetClass, Order, OrderRole
 from orderd.core.protection import next_step
 from orderd.core.trade import Child, ExitReason, Trade, TradeOrders, TradeState, figures
@@ -35,7 +36,6 @@ from orderd.desk.tradebook import TradeBook
 from orderd.engine import api
 from orderd.engine.account import Account
 from orderd.engine.errors import EngineError
-from orderd.engine.submit import asset_class_of_symbol
 from orderd.ports import BrokerError
 
 log = structlog.get_logger("orderd.desk")

@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from orderd.core.instruments import asset_class_of_symbol
 from orderd.core.order import AssetClass, Order, OrderClass, OrderState, Side
 from orderd.core.trade import Trade, TradeOrders
 from orderd.core.trade_steps import Refused, World
 from orderd.core.values import ZERO, OrderId, add
 from orderd.engine.account import Account
 from orderd.engine.holdings import held_of
-from orderd.engine.submit import asset_class_of_symbol
 from orderd.ports import BrokerClock, BrokerError
 from orderd.risk.limits import OppositeOrders
 

@@ -12,6 +12,7 @@ from decimal import Decimal
 import structlog
 
 from orderd.core import keys
+from orderd.core.instruments import asset_class_of_symbol
 from orderd.core.order import AssetClass, EventSource, Order, OrderRole, OrderType
 from orderd.core.trade import Asked, Child, ExitReason, OnEntryEnd, OnPartial, Signal, Trade, TradeState
 from orderd.core.trade_life import TradeEvent, TradeStep, step
@@ -23,7 +24,6 @@ from orderd.desk.tradebook import TradeBook
 from orderd.engine import api
 from orderd.engine.engine import is_answered
 from orderd.engine.errors import EngineError, Kind
-from orderd.engine.submit import asset_class_of_symbol
 from orderd.ports import BrokerError, RecordTakenError
 from orderd.risk.sizer import Setup, Sizing, size
 

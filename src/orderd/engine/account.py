@@ -1,7 +1,7 @@
 """One configured account: its broker, its policy, and what is known of both right now."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -11,8 +11,9 @@ from orderd.core.order import CLOSING_ROLES, EventSource, Mode, Order
 from orderd.core.values import AccountId, OrderId
 from orderd.engine.blotter import Blotter
 from orderd.engine.intake import Intake
-from orderd.ports import Broker, Clock, Ids, Journal, RawPayload
-from orderd.risk.limits import Limits
+from orderd.engine.riskbook import MarkKeeper, RiskBook
+from orderd.ports import Broker, Calendar, Clock, Ids, Journal, RawPayload
+from orderd.risk.limits import AssetFlags, Limits, Stake, TradingState
 
 T = TypeVar("T")
 
@@ -93,6 +94,7 @@ class Account:
     clock: Clock
     ids: Ids
     tasks: Tasks
+    calendar: Calendar
     numbers: dict[str, str] = field(default_factory=dict)
     """The broker's account number of every configured account: no two may trade one account."""
     # ---- what changes
@@ -106,6 +108,12 @@ class Account:
     lost_since: datetime | None = None
     """The journal was restored from a backup, and what was traded since this time is not all taken up yet."""
     blocked_symbols: set[str] = field(default_factory=set)
+    assets: dict[str, AssetFlags] = field(default_factory=dict)
+    """What the broker has said of instruments, by symbol."""
+    stakes_of: Callable[[str], Sequence[Stake]] = lambda _symbol: ()
+    """The strategies that have something open in a symbol, by whoever attributes positions."""
+    proven_exits: set[OrderId] = field(default_factory=set)
+    """Orders that have not gone out yet and were proven to reduce when they were judged."""
     reconcile_wanted: asyncio.Event = field(default_factory=asyncio.Event)
     recovered: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -117,6 +125,16 @@ class Account:
     """Looks at an order for work that its flags ask for."""
     born_ns: dict[OrderId, int] = field(default_factory=dict)
     """Monotonic time of each unsent intent, so that a jumping wall clock makes nothing stale."""
+
+    def __post_init__(self) -> None:
+        """What is remembered of its risk begins empty, until it is loaded."""
+        self.risk = RiskBook(
+            self.account_id,
+            self.policy.limits,
+            clock=self.clock,
+            calendar=self.calendar,
+            keeper=MarkKeeper(self.journal),
+        )
 
     def age_s(self, order: Order) -> float:
         """Seconds since the intent was written down, by the monotonic clock where this process saw it."""
@@ -136,6 +154,17 @@ class Account:
         if valid_until is not None:
             return self.clock.now() + timedelta(seconds=ahead_s) > valid_until
         return self.age_s(order) + ahead_s > self.policy.send_within_s
+
+    def forbidden(self, order: Order) -> tuple[str, str] | None:
+        """Why the trading state does not let this order out now, as code and text; None when it does."""
+        risk, intent = self.risk.state, order.intent
+        match risk.trading_state:
+            case TradingState.HALTED if risk.freeze_protection or intent.role not in CLOSING_ROLES:
+                return "TRADING_HALTED", "the account was halted before it was handed to the broker"
+            case TradingState.REDUCING if not (intent.is_exit or order.order_id in self.proven_exits):
+                return "TRADING_REDUCING", "only what reduces a position is handed to the broker"
+            case _:
+                return None
 
     def limit_text(self, order: Order) -> str:
         """Why an order is too old, for people."""

@@ -5,16 +5,22 @@ Rule: only committed orders stand here. Waiters are told after the commit, in th
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
+from typing import Final
 
-from orderd.core.order import Order
-from orderd.core.values import OrderId
+from orderd.core.order import Order, Side
+from orderd.core.values import ZERO, OrderId, subtract
 from orderd.ports import Journal
 
 KEEP_ENDED = 2_000
 """Ended orders kept in memory for late words; older ones are loaded from the journal."""
 
+_NO_ORDERS: Final[Mapping[OrderId, Order]] = {}
+_NO_SIDES: Final[Mapping[tuple[str, Side | None], Mapping[OrderId, Order]]] = {}
+
 Watcher = Callable[[Order], None]
+FillWatcher = Callable[[Order, Decimal | None], None]
 Waiting = tuple[Callable[[Order], bool], asyncio.Future[Order]]
 
 
@@ -31,6 +37,16 @@ class Blotter:
         self._waiters: dict[OrderId, list[Waiting]] = {}
         self._watchers: list[Watcher] = []
         self._counts: dict[str, int] = {}
+        self._sides: dict[str, dict[tuple[str, Side | None], dict[OrderId, Order]]] = {}
+        """Open orders by account, and by symbol and side; no inner one is empty."""
+        self._fill_watchers: list[FillWatcher] = []
+
+    def watch_fills(self, watcher: FillWatcher) -> None:
+        """Call back before the watchers when an order's filled quantity has changed, with the change.
+
+        None for a change of an order that was not in memory: by how much is not known.
+        """
+        self._fill_watchers.append(watcher)
 
     def watch(self, watcher: Watcher) -> None:
         """Call back after each committed change of an order."""
@@ -43,6 +59,14 @@ class Blotter:
     def open(self, account_id: str) -> list[Order]:
         """The account's open orders, oldest first."""
         return [order for order in self._open.values() if order.intent.account_id == account_id]
+
+    def on_side(self, account_id: str, symbol: str, side: Side | None) -> Mapping[OrderId, Order]:
+        """The account's open orders on one side of a symbol, legs of complex orders too, oldest first."""
+        return self._sides.get(account_id, _NO_SIDES).get((symbol, side), _NO_ORDERS)
+
+    def sides(self, account_id: str) -> Iterable[tuple[str, Side | None]]:
+        """The symbols, and the sides of them, on which the account has open orders."""
+        return self._sides.get(account_id, _NO_SIDES)
 
     def count(self, account_id: str) -> int:
         """How many orders of the account are open."""
@@ -76,7 +100,9 @@ class Blotter:
 
     def apply(self, order: Order) -> None:
         """Take in an order after its commit and tell whoever waits."""
+        known = self._open.get(order.order_id) or self._ended.get(order.order_id)
         self._put(order)
+        self._tell_fills(known, order)
         for watcher in self._watchers:
             watcher(order)
         waiting = self._waiters.get(order.order_id)
@@ -123,6 +149,7 @@ class Blotter:
         if was_open is not order.is_open:
             account_id = order.intent.account_id
             self._counts[account_id] = self._counts.get(account_id, 0) + (-1 if was_open else 1)
+        self._index(order)
         if order.is_open:
             self._open[order.order_id] = order
             self._ended.pop(order.order_id, None)
@@ -140,3 +167,20 @@ class Blotter:
             self._by_key[account_id, order.intent.client_order_id] = order.order_id
         for link in order.links:
             self._by_broker_id[account_id, link.broker_order_id] = order.order_id
+
+    def _tell_fills(self, before: Order | None, order: Order) -> None:
+        if order.filled_quantity == (before.filled_quantity if before is not None else ZERO):
+            return
+        change = None if before is None else subtract(order.filled_quantity, before.filled_quantity)
+        for watcher in self._fill_watchers:
+            watcher(order, change)
+
+    def _index(self, order: Order) -> None:
+        """Keep the open orders of its side of its symbol true."""
+        sides, side = self._sides.setdefault(order.intent.account_id, {}), (order.intent.symbol, order.intent.side)
+        if order.is_open:
+            sides.setdefault(side, {})[order.order_id] = order
+            return
+        orders = sides.get(side, {})
+        if orders.pop(order.order_id, None) is not None and not orders:
+            del sides[side]

@@ -10,7 +10,7 @@ import structlog
 from orderd.core import keys
 from orderd.core.facts import CancelAsked, ReplaceAsked
 from orderd.core.order import EventSource, Order, OrderIntent, OrderRole, OrderState, OrderType, Terms
-from orderd.core.turnstiles import Denied
+from orderd.core.turnstiles import Approved, Denied
 from orderd.core.values import OrderId, multiply
 from orderd.core.verdicts import Impossible, Verdict
 from orderd.engine.api import (
@@ -29,7 +29,6 @@ from orderd.engine.api import (
 from orderd.engine.blotter import Blotter
 from orderd.engine.errors import EngineError, Kind
 from orderd.engine.feed import JournalFeed
-from orderd.engine.holdings import Holding
 from orderd.engine.workers import Workers
 from orderd.ports import BrokerError, Discrepancy, Journal
 
@@ -71,10 +70,7 @@ class OrderEngine:
         workers = self._of(intent.account_id)
         order = workers.submitter.sketch(intent)
         complaint = workers.account.broker.complaint(order)
-        held = await workers.submitter.holdings.read(intent)
-        if isinstance(held, EngineError):
-            raise held
-        verdict = workers.submitter.judge(intent, held=held)
+        verdict = await workers.submitter.verdict(intent)
         denial = verdict.reason if isinstance(verdict, Denied) else None
         return Preview(
             valid=denial is None,
@@ -167,15 +163,19 @@ class OrderEngine:
         """Ask for new terms in place; the answer shows them pending or proven."""
         workers, order = self._order(ref)
         account = workers.account
-        held = await workers.submitter.holdings.read(order.intent, leaving_out=order.order_id)
-        order = self._blotter.get(order.order_id) or order
         terms = new_terms(order, ask)
         if self._is_repeat(order, ask, terms):
             return order
-        if isinstance(held, EngineError):
-            raise held
-        self._check_replaceable(workers, order, ask, terms)
-        self._check_terms(workers, order, terms, held)
+        self._check_replaceable(order, ask, terms)
+        intent = msgspec.structs.replace(order.intent, terms=terms)
+        verdict = await workers.submitter.verdict(intent, leaving_out=order.order_id)
+        order = self._blotter.get(order.order_id) or order
+        if new_terms(order, ask) != terms:  # changed by somebody else while the broker was asked
+            return await self.replace(ref, ask, timeout_s=timeout_s)
+        if self._is_repeat(order, ask, terms):
+            return order
+        self._check_replaceable(order, ask, terms)
+        self._check_terms(workers, order, verdict)
         if terms == order.terms:
             return order
         fact = ReplaceAsked(
@@ -188,6 +188,7 @@ class OrderEngine:
         )
         under_way = (order.order_id, len(order.replace_requests) + 1)
         account.replaces_to_send.add(under_way)
+        workers.exposures.replaced(order, terms)
         taken = await asyncio.shield(account.intake.take(order.order_id, fact))
         if isinstance(taken.verdict, Impossible):
             account.replaces_to_send.discard(under_way)
@@ -210,7 +211,7 @@ class OrderEngine:
             return True
         return False
 
-    def _check_replaceable(self, workers: Workers, order: Order, ask: ReplaceAsk, terms: Terms) -> None:
+    def _check_replaceable(self, order: Order, ask: ReplaceAsk, terms: Terms) -> None:
         if not order.is_open:
             raise self._ended(order, "replace")
         if ask.expected_version and ask.expected_version != order.version:
@@ -226,12 +227,10 @@ class OrderEngine:
             text = f"quantity {terms.quantity} is not above the filled {order.filled_quantity}"
             raise precondition("QUANTITY_NOT_ABOVE_FILLED", text, order)
 
-    def _check_terms(self, workers: Workers, order: Order, terms: Terms, held: Holding | None) -> None:
+    def _check_terms(self, workers: Workers, order: Order, verdict: Approved | Denied) -> None:
         """The new terms pass the gate like an order's, without the order's own share."""
         if not workers.account.broker.capabilities(order.asset_class).can_replace:
             raise precondition("REPLACE_NOT_SUPPORTED", "this broker cannot replace such an order", order)
-        intent = msgspec.structs.replace(order.intent, terms=terms)
-        verdict = workers.submitter.judge(intent, held=held, leaving_out=order.order_id)
         if isinstance(verdict, Denied):
             raise precondition("RISK_DENIED", f"{verdict.reason.code}: {verdict.reason.message}", order)
 

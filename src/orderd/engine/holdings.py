@@ -1,61 +1,126 @@
-"""What an exit in a blocked symbol may close: the broker's position, read at that moment.
+"""What the account holds: believed from the last reading and the fills since, proven by asking the broker.
 
-Positions are the broker's to tell. They are asked for only where a symbol waits for a discrepancy: there an entry is
-denied, and whatever is proven to reduce what is held passes.
+Positions are the broker's to tell. What is believed costs nothing and may be wrong for a moment (a fill that was in the
+reading already, a trade by somebody else), so it only says when it is worth asking: no order is denied as an entry, and
+none passes as an exit, before the broker was read for it.
 """
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from orderd.core.book import total
-from orderd.core.order import Order, OrderIntent, Side
-from orderd.core.values import ZERO, OrderId, Value
+from orderd.core.order import Order, Side
+from orderd.core.values import ZERO, OrderId, Value, add
 from orderd.engine.account import Account
 from orderd.engine.errors import EngineError, Kind
 from orderd.ports import BrokerError, BrokerPosition
+
+FRESH_S = 5.0
+"""How old a snapshot may be that a limit is judged by."""
+ANY = Decimal(10) ** 18
+"""More than any position: the quantity of an order by notional is not known."""
+
+_Moves = dict[str, Decimal | None]
 
 
 class Holding(Value, frozen=True, kw_only=True):
     """The signed quantity of a symbol at the broker, and what was on its way to close it when it was asked for."""
 
-    symbol: str
     quantity: Decimal
-    closing_leaves: Decimal
+    leaves: tuple[tuple[OrderId, Decimal], ...] = ()
 
 
 class Holdings:
-    """Reads one account's positions where the gate needs them."""
+    """One account's positions. Implements the port `Quotes` with the prices they are shown at."""
 
     def __init__(self, account: Account) -> None:
-        """Nothing is kept: a position is as old as the call that needs it."""
+        """Nothing is known before the first reading."""
         self._account = account
+        self._positions: dict[str, BrokerPosition] | None = None
+        self._asked_ns = 0
+        self._moved: _Moves = {}
+        """Fills by symbol since the reading was asked for; None where it is not known how many."""
+        self._readings: list[_Moves] = []
+        """The same for readings that are on their way."""
+        self._reading: asyncio.Task[bool] | None = None
 
-    async def read(self, intent: OrderIntent, *, leaving_out: OrderId | None = None) -> Holding | EngineError | None:
-        """What is held of the intent's symbol when it is blocked; None when that does not matter.
+    def watch(self, order: Order, change: Decimal | None) -> None:
+        """Hear of fills. Those of a spread are its legs'."""
+        if order.is_parent_of_legs or order.intent.side is None:
+            return
+        signed = change if change is None or order.intent.side is Side.BUY else change.copy_negate()
+        for moves in (self._moved, *self._readings):
+            before = moves.get(order.intent.symbol, ZERO)
+            moves[order.intent.symbol] = None if signed is None or before is None else add(before, signed)
 
-        An error when the broker cannot be read: an exit cannot be told from an entry then, and neither is denied.
-        """
-        account = self._account
-        if intent.symbol not in account.blocked_symbols or not intent.symbol or account.halt_reason:
+    # ------------------------------------------------------------------------------------------------------- believed
+
+    def quantity(self, symbol: str) -> Decimal | None:
+        """The signed quantity that is believed to be held, None when that is not known."""
+        if self._positions is None:
             return None
-        before = {side: self.leaves(intent.symbol, side, leaving_out=leaving_out) for side in Side}
+        held, moved = self._positions.get(symbol), self._moved.get(symbol, ZERO)
+        if moved is None:
+            return None
+        return moved if held is None else add(held.quantity, moved)
+
+    def open_symbols(self) -> list[str] | None:
+        """Symbols of which something is believed, or not known not, to be held; None before the first reading."""
+        if self._positions is None:
+            return None
+        return [symbol for symbol in dict.fromkeys([*self._positions, *self._moved]) if self.quantity(symbol) != ZERO]
+
+    def last(self, symbol: str) -> Decimal | None:
+        """The price at which the broker showed the position at most 5 s ago."""
+        held = self._positions.get(symbol) if self._positions else None
+        return held.current_price if held is not None and self.is_fresh() else None
+
+    def is_fresh(self) -> bool:
+        """Whether the last reading is at most 5 s old."""
+        return self._positions is not None and self._account.clock.monotonic_ns() - self._asked_ns <= FRESH_S * 1e9
+
+    async def freshen(self) -> bool:
+        """Have a reading that is at most 5 s old; whoever needs one waits for the same. False when it failed."""
+        return self.is_fresh() or await self.refresh()
+
+    async def refresh(self) -> bool:
+        """Read them anew; whoever wants that at the same time waits for the same reading. False when it failed."""
+        if self._reading is None or self._reading.done():
+            self._reading = self._account.tasks.run(self._try(), f"positions:{self._account.account_id}")
+        return await asyncio.shield(self._reading)
+
+    async def _try(self) -> bool:
+        try:
+            _ = await self._ask()
+        except BrokerError:
+            return False
+        return True
+
+    async def _ask(self) -> Sequence[BrokerPosition]:
+        """Read them. Raises BrokerError."""
+        account = self._account
+        asked_ns, moves = account.clock.monotonic_ns(), _Moves()
+        self._readings.append(moves)
         try:
             positions = await account.broker.positions()
-        except BrokerError as error:
-            text = f"{intent.symbol} is blocked, and its position cannot be read: {error}"
-            return EngineError(Kind.UNAVAILABLE, "BROKER_UNAVAILABLE", text, retry_after_s=2)
-        quantity = held_of(positions, intent.symbol)
-        # An exit that trades while the answer is on its way is in neither figure of now: it still counts as to come.
-        return Holding(symbol=intent.symbol, quantity=quantity, closing_leaves=before[closing_side(quantity)])
+        finally:
+            # By identity: two readings may have heard of the same fills.
+            self._readings = [each for each in self._readings if each is not moves]
+        if self._positions is None or asked_ns >= self._asked_ns:
+            self._positions = {position.symbol: position for position in positions}
+            self._asked_ns, self._moved = asked_ns, moves
+        return positions
 
-    def leaves(self, symbol: str, side: Side, *, leaving_out: OrderId | None = None) -> Decimal:
-        """What open orders of a symbol on one side have still to execute. One by notional may be any quantity."""
-        orders = self._account.blotter.open(self._account.account_id)
-        return total(
-            _leaves(order)
-            for order in orders
-            if order.intent.symbol == symbol and order.intent.side is side and order.order_id != leaving_out
-        )
+    # --------------------------------------------------------------------------------------------------------- proven
+
+    async def read(self, symbol: str) -> Decimal | EngineError:
+        """The signed quantity of a symbol at the broker, read now."""
+        try:
+            return held_of(await self._ask(), symbol)
+        except BrokerError as error:
+            text = f"whether it is an exit cannot be told, the position cannot be read: {error}"
+            return EngineError(Kind.UNAVAILABLE, "BROKER_UNAVAILABLE", text, retry_after_s=2)
 
 
 def held_of(positions: Iterable[BrokerPosition], symbol: str) -> Decimal:
@@ -68,15 +133,7 @@ def closing_side(quantity: Decimal) -> Side:
     return Side.SELL if quantity > 0 else Side.BUY
 
 
-def wanted(intents: Iterable[OrderIntent], symbol: str, side: Side) -> Decimal:
-    """What intents on their way to the journal ask for of a symbol on one side."""
-    return total(intent.terms.quantity or ANY for intent in intents if intent.symbol == symbol and intent.side is side)
-
-
-ANY = Decimal(10) ** 18
-"""More than any position: the quantity of an order by notional is not known."""
-
-
-def _leaves(order: Order) -> Decimal:
+def leaves_of(order: Order) -> Decimal:
+    """What an open order has still to execute. One by notional may be any quantity."""
     leaves = order.leaves_quantity
     return ANY if leaves is None else max(leaves, ZERO)

@@ -22,6 +22,8 @@ from orderd.engine import restored
 from orderd.engine.account import ENGINE, RECONCILER, Account
 from orderd.engine.api import ReconcileProgress, ReconcileStage
 from orderd.engine.comparing import AT_MOST, Comparer
+from orderd.engine.figures import Figures
+from orderd.engine.holdings import Holdings
 from orderd.engine.reader import Reader
 from orderd.engine.resolver import Resolver
 from orderd.engine.router import Router
@@ -60,10 +62,20 @@ class Reconciler:
     """Compares one account with its broker, at intervals and when asked."""
 
     def __init__(
-        self, account: Account, router: Router, reader: Reader, resolver: Resolver, comparer: Comparer
+        self,
+        account: Account,
+        router: Router,
+        reader: Reader,
+        resolver: Resolver,
+        comparer: Comparer,
+        *,
+        holdings: Holdings,
+        figures: Figures,
     ) -> None:
-        """Facts go through the router and the intake like everybody's."""
+        """Facts go through the router and the intake like everybody's; what is held and owned is kept up to date."""
         self._account = account
+        self._holdings = holdings
+        self._figures = figures
         self._router = router
         self._resolver = resolver
         self._reader = reader
@@ -166,6 +178,7 @@ class Reconciler:
     async def _check_account(self) -> None:
         """A changed account number (another key, a paper reset) halts: these are not the orders we know."""
         account = self._account
+        asked_ns = account.clock.monotonic_ns()
         figures = await account.broker.account()
         mark = f"account_number:{account.account_id}"
         known = await account.journal.mark(mark)
@@ -183,6 +196,13 @@ class Reconciler:
                 observed="another account number",
             )
             raise BrokerError("the broker shows another account: nothing it says is about these orders")
+        self._figures.keep(figures, asked_ns)
+        account.tasks.start_once(self._read_positions, "positions", account.account_id)
+
+    async def _read_positions(self) -> None:
+        """Beside the comparison: it does not need them, and the gate only believes them."""
+        if not await self._holdings.refresh():
+            log.warning("positions_unread", account_id=self._account.account_id)
 
     async def _reach(self) -> tuple[datetime, datetime]:
         """From when on the lists are to be read, and until when they were read before: both by the broker's clock.

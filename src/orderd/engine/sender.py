@@ -110,6 +110,10 @@ class Sender:
         """One order's turn: its send, and a pause of its symbol when it provably did not leave."""
         pause_s: float | None = None
         ready = staged or await self._stage(turn.order_id)
+        if ready is not None and (no := self._account.forbidden(ready.order)) is not None:
+            # The state was set while this was being written: it provably did not leave.
+            await self._give_up(ready.order, *no)
+            ready = None
         if ready is not None:
             outcome = await self._submit(ready)
             pause_s = await self.outcome(ready.order, outcome)
@@ -146,8 +150,9 @@ class Sender:
             return None
         if order.state is OrderState.UNKNOWN and not is_proven:
             return None
-        if account.is_too_old(order):
-            await self._give_up(order, "STALE", account.limit_text(order))
+        no = ("STALE", account.limit_text(order)) if account.is_too_old(order) else account.forbidden(order)
+        if no is not None:
+            await self._give_up(order, *no)
             return None
         fact = Sending(at=account.clock.now(), source=ENGINE)
         taken = await account.intake.take(order.order_id, fact)

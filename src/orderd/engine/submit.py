@@ -6,15 +6,14 @@ point read, then the unique index as the net.
 
 import asyncio
 from collections.abc import Sequence
-from decimal import Decimal
 
 import msgspec
 
 from orderd.core import keys
 from orderd.core.facts import DeniedByRisk, Sending
+from orderd.core.instruments import asset_class_of, multiplier_of, underlying_of
 from orderd.core.lifecycle import create, decide
 from orderd.core.order import (
-    AssetClass,
     EventSource,
     LegIntent,
     Order,
@@ -28,20 +27,18 @@ from orderd.core.order import (
     Terms,
 )
 from orderd.core.turnstiles import Approved, Denied, Later, Recorded
-from orderd.core.values import ZERO, AccountId, ClientOrderId, OrderId, Reason, add
+from orderd.core.values import AccountId, ClientOrderId, OrderId, Reason
 from orderd.core.verdicts import Apply
 from orderd.engine.account import ENGINE, Account
 from orderd.engine.errors import EngineError, Kind
-from orderd.engine.holdings import Holding, Holdings, closing_side, wanted
+from orderd.engine.exposure import Exposures
+from orderd.engine.holdings import Holding
 from orderd.engine.sender import Sender
 from orderd.engine.turns import Turn, turn_of
 from orderd.ports import Append, KeyTakenError
 from orderd.risk.gate import review
-from orderd.risk.limits import Exposure, TradingState
 
 DISK_LOOK_NS = 1_000_000_000
-OPTION_LENGTH = 15
-"""Length of the date, right and strike of a compact option symbol; what is before it is the root."""
 
 
 class _Flight:
@@ -76,31 +73,43 @@ class _Flight:
 class Submitter:
     """Writes one account's orders down, once each."""
 
-    def __init__(self, account: Account, sender: Sender, *, min_free_bytes: int) -> None:
+    def __init__(self, account: Account, sender: Sender, exposures: Exposures, *, min_free_bytes: int) -> None:
         """`min_free_bytes`: below this much free space submits are refused, everything else goes on."""
         self._account = account
         self._sender = sender
         self._min_free_bytes = min_free_bytes
-        self.holdings = Holdings(account)
+        self.exposures = exposures
         self._in_flight: dict[ClientOrderId, _Flight] = {}
         self._free_bytes = 0
         self._free_bytes_ns = -DISK_LOOK_NS
 
     async def submit(self, intent: OrderIntent) -> tuple[Order, bool]:
-        """The durable order of this intent, and whether its key had been used before."""
-        # Only where its symbol is blocked; nothing is waited for after it.
-        held = await self.holdings.read(intent) if self._account.blocked_symbols else None
-        flight = self._in_flight.get(intent.client_order_id)
-        if flight is not None:
-            self._same_content(flight.intent, intent, "")
-            return (await self._landed(flight))[0], True
-        existing = self._account.journal.find_key(intent.account_id, intent.client_order_id)
-        if existing is not None:
-            return self._replay(existing, intent), True
-        self._admit()
-        if isinstance(held, EngineError):
-            raise held
-        return await self._landed(self._write(intent, held))
+        """The durable order of this intent, and whether its key had been used before.
+
+        What the limits need is read first. An order that would be denied and may be an exit is judged once more, when
+        the broker was asked what is held; nothing is waited for between a judging and the handing over to the journal.
+        """
+        unread = await self.exposures.look(intent) if self.exposures.looks else None
+        held: Holding | EngineError | None = None
+        while True:
+            flight = self._in_flight.get(intent.client_order_id)
+            if flight is not None:
+                self._same_content(flight.intent, intent, "")
+                return (await self._landed(flight))[0], True
+            existing = self._account.journal.find_key(intent.account_id, intent.client_order_id)
+            if existing is not None:
+                return self._replay(existing, intent), True
+            self._admit()
+            if unread is not None:
+                raise unread
+            if isinstance(held, EngineError):
+                raise held
+            orders = self._with_legs(intent)
+            verdict = self.judge(intent, sketch=orders[0], held=held)
+            if held is None and isinstance(verdict, Denied) and self.exposures.may_close(intent, verdict):
+                held = await self.exposures.prove(intent)
+                continue
+            return await self._landed(self._write(intent, orders, verdict))
 
     async def _landed(self, flight: "_Flight") -> tuple[Order, bool]:
         """The order once it is durable, and whether the unique index knew the key although the read before did not."""
@@ -164,26 +173,6 @@ class Submitter:
             self._free_bytes, self._free_bytes_ns = self._account.journal.free_bytes(), now_ns
         return self._free_bytes
 
-    def exposure(
-        self, intent: OrderIntent, *, held: Holding | None = None, leaving_out: OrderId | None = None
-    ) -> Exposure:
-        """What the account has at stake: committed, and on its way, without an order that is being replaced."""
-        account = self._account
-        closing = ZERO
-        if held is not None:
-            side = closing_side(held.quantity)
-            leaves = self.holdings.leaves(held.symbol, side, leaving_out=leaving_out)
-            flying = wanted([flight.intent for flight in self._in_flight.values()], held.symbol, side)
-            closing = add(max(held.closing_leaves, leaves), flying)
-        return Exposure(
-            trading_state=TradingState.HALTED if account.halt_reason else TradingState.ACTIVE,
-            open_orders=account.open_count() + len(self._in_flight) - (leaving_out is not None),
-            position=None if held is None else held.quantity,
-            closing_leaves=closing,
-            multiplier=multiplier_of(intent),
-            blocked_symbols=frozenset(account.blocked_symbols),
-        )
-
     def judge(
         self,
         intent: OrderIntent,
@@ -196,7 +185,8 @@ class Submitter:
 
         Raises EngineError for what only came too soon.
         """
-        verdict = review(intent, self.exposure(intent, held=held, leaving_out=leaving_out), self._account.policy.limits)
+        at_stake = self.exposures.of(intent, held=held, leaving_out=leaving_out)
+        verdict = review(intent, at_stake, self._account.policy.limits)
         if isinstance(verdict, Later):
             reason = verdict.reason
             raise EngineError(Kind.EXHAUSTED, reason.code, reason.message, retry_after_s=verdict.retry_after_s)
@@ -208,16 +198,31 @@ class Submitter:
             return Denied(intent=intent, reason=reason)
         return verdict
 
+    async def verdict(self, intent: OrderIntent, *, leaving_out: OrderId | None = None) -> Approved | Denied:
+        """Judge an intent that is not written here. Nothing is waited for after the judging."""
+        unread = await self.exposures.look(intent) if self.exposures.looks else None
+        if unread is not None:
+            raise unread
+        verdict = self.judge(intent, leaving_out=leaving_out)
+        if isinstance(verdict, Approved) or not self.exposures.may_close(intent, verdict):
+            return verdict
+        held = await self.exposures.prove(intent, leaving_out=leaving_out)
+        if isinstance(held, EngineError):
+            raise held
+        return self.judge(intent, held=held, leaving_out=leaving_out)
+
     # ------------------------------------------------------------------------------------------------------ writing
 
-    def _write(self, intent: OrderIntent, held: Holding | None) -> "_Flight":
-        """Check, reserve and hand to the writer, without an await in between."""
-        orders = self._with_legs(intent)
-        verdict = self.judge(intent, sketch=orders[0], held=held)
+    def _write(self, intent: OrderIntent, orders: Sequence[Order], verdict: Approved | Denied) -> "_Flight":
+        """Reserve and hand to the writer, without an await since the judging."""
         turn = turn_of(orders[0])
         claimed = turn if isinstance(verdict, Approved) and self._sender.claim(turn) else None
         commit = self._hand_over(orders, verdict, claimed)
         flight = self._in_flight[intent.client_order_id] = _Flight(intent, claimed)
+        if isinstance(verdict, Approved):
+            self.exposures.begin(orders, verdict)
+            if verdict.is_closing:
+                self._account.proven_exits.add(orders[0].order_id)
         commit.add_done_callback(lambda done: self._written(flight, done))
         return flight
 
@@ -239,6 +244,7 @@ class Submitter:
         """After the commit, whoever is still waiting: tell the blotter, then the callers, then the worker."""
         del self._in_flight[flight.intent.client_order_id]
         failure = asyncio.CancelledError() if commit.cancelled() else commit.exception()
+        self.exposures.end(flight.intent.client_order_id, is_recorded=failure is None)
         if failure is not None:
             if flight.claimed is not None:
                 self._sender.give_back(flight.claimed)
@@ -372,27 +378,3 @@ def _opposite(side: Side | None) -> Side | None:
     if side is None:
         return None
     return Side.SELL if side is Side.BUY else Side.BUY
-
-
-def asset_class_of(intent: OrderIntent) -> AssetClass:
-    """By the canonical symbol: a slash is crypto, a date and strike an option."""
-    return asset_class_of_symbol(intent.symbol or (intent.legs[0].symbol if intent.legs else ""))
-
-
-def asset_class_of_symbol(symbol: str) -> AssetClass:
-    """Of a canonical symbol."""
-    if "/" in symbol:
-        return AssetClass.CRYPTO
-    return AssetClass.US_OPTION if underlying_of(symbol) else AssetClass.US_EQUITY
-
-
-def underlying_of(symbol: str) -> str:
-    """The root of a compact option symbol, empty for anything else."""
-    root, rest = symbol[:-OPTION_LENGTH], symbol[-OPTION_LENGTH:]
-    is_option = bool(root) and rest[:6].isdigit() and rest[6:7] in {"C", "P"} and rest[7:].isdigit()
-    return root if is_option else ""
-
-
-def multiplier_of(intent: OrderIntent) -> Decimal:
-    """Units per contract: 100 for standard options, 1 for everything else."""
-    return Decimal(100) if asset_class_of(intent) is AssetClass.US_OPTION else Decimal(1)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import structlog
@@ -16,7 +17,10 @@ from orderd.engine.cancels import Canceller
 from orderd.engine.comparing import Comparer
 from orderd.engine.discrepancies import Discrepancies
 from orderd.engine.errors import EngineError, Kind
+from orderd.engine.exposure import Exposures
+from orderd.engine.figures import Figures
 from orderd.engine.followup import FollowUp
+from orderd.engine.holdings import Holdings
 from orderd.engine.legs import Legs
 from orderd.engine.listener import Listener
 from orderd.engine.reader import Reader
@@ -55,9 +59,21 @@ class Workers:
         self.legs = Legs(account, self.reader)
         self.comparer = Comparer(account, self.reader, self.discrepancies)
         account.watch = self.watch
-        self.submitter = Submitter(account, self.sender, min_free_bytes=min_free_bytes)
+        self.holdings = Holdings(account)
+        self.figures = Figures(account)
+        self.exposures = Exposures(account, self.holdings, self.figures)
+        account.blotter.watch_fills(self._heard_fill)
+        self.submitter = Submitter(account, self.sender, self.exposures, min_free_bytes=min_free_bytes)
         self.listener = Listener(account, self.router)
-        self.reconciler = Reconciler(account, self.router, self.reader, self.resolver, self.comparer)
+        self.reconciler = Reconciler(
+            account,
+            self.router,
+            self.reader,
+            self.resolver,
+            self.comparer,
+            holdings=self.holdings,
+            figures=self.figures,
+        )
         self.settlements = Settlements(account, self.router, self.resolver, self.comparer)
         self._follow_up = FollowUp(account, self.router, self.reader)
         self._running: list[asyncio.Task[None]] = []
@@ -66,10 +82,17 @@ class Workers:
         """Act on what a verdict needs and found."""
         self._follow_up.act(order, verdict)
 
+    def _heard_fill(self, order: Order, change: Decimal | None) -> None:
+        if order.intent.account_id == self.account.account_id:
+            self.holdings.watch(order, change)
+
     def watch(self, order: Order) -> None:
         """See each committed change of the account's orders."""
         if not order.is_open or order.links:
             self.account.born_ns.pop(order.order_id, None)
+            self.account.proven_exits.discard(order.order_id)
+        if self.figures.reserved is not None:
+            self.figures.reserved.watch(order)
         self.replacer.watch(order)
         self.canceller.watch(order)
         self.legs.watch(order)
@@ -77,6 +100,7 @@ class Workers:
     async def start(self) -> None:
         """Take up what the last process left, then listen and reconcile. Returns at once."""
         account = self.account
+        await account.risk.load()
         await self.discrepancies.load()
         await restored.load(account)
         await self.reconciler.mark_lost()

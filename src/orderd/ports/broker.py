@@ -183,6 +183,9 @@ class BrokerAccount(Value, frozen=True, kw_only=True):
     buying_power: Decimal
     is_trading_blocked: bool
     multiplier: Decimal | None = None
+    may_short: bool | None = None
+    """None when the broker does not say, like the next."""
+    options_level: int | None = None
     raw: bytes = b""
 
 

@@ -45,14 +45,16 @@ def review(intent: OrderIntent, exposure: Exposure, limits: Limits) -> Approved 
         if denial is None and exposure.has_twin and limits.duplicate_window_s is not None:
             text = f"an order for the same was taken within {canonical(limits.duplicate_window_s)} s"
             denial = _no("DUPLICATE_ORDER", text)
-    return Approved(intent=intent) if denial is None else Denied(intent=intent, reason=denial)
+    if denial is not None:
+        return Denied(intent=intent, reason=denial)
+    return Approved(intent=intent, is_closing=is_closing)
 
 
 def reduces(intent: OrderIntent, exposure: Exposure) -> bool:
     """Whether the order is proven to make the position smaller, and never to turn it."""
     if intent.order_class is OrderClass.MULTILEG:
         return bool(intent.legs) and all(leg.position_intent in CLOSING_INTENTS for leg in intent.legs)
-    if _is_entry(intent):
+    if _is_entry(intent) or not exposure.is_position_proven:
         return False
     quantity, left = usable(intent.terms.quantity), _closable(intent, exposure)
     return quantity is not None and left is not None and quantity <= left
@@ -168,17 +170,16 @@ def _sides(intent: OrderIntent, exposure: Exposure, _: Limits) -> Iterator[Reaso
     if (left := _closable(intent, exposure)) is not None:
         yield from _through_zero(intent, exposure, left)
     for stake in exposure.stakes:
-        if stake.side is not intent.side and intent.side is not None and stake.strategy != intent.strategy:
-            text = f"strategy {stake.strategy or 'without a name'} is on the other side of {intent.symbol}"
-            yield _no("OPPOSITE_STRATEGY", text)
+        if stake.side is not intent.side and intent.strategy and stake.strategy not in {"", intent.strategy}:
+            yield _no("OPPOSITE_STRATEGY", f"strategy {stake.strategy} is on the other side of {intent.symbol}")
 
 
 def _through_zero(intent: OrderIntent, exposure: Exposure, left: Decimal) -> Iterator[Reason]:
     """Opposite to what is held: an order that is not an exit must not turn the position."""
-    notional = usable(intent.terms.notional)
+    notional, quantity = usable(intent.terms.notional), usable(intent.terms.quantity)
     price, multiplier = usable(_reference(intent, exposure)), usable(exposure.multiplier)
     if notional is None or _is_entry(intent):
-        is_exit = False
+        is_exit = quantity is not None and quantity <= left and not _is_entry(intent)
     elif price is None or multiplier is None:
         is_exit = True
         yield _no(PRICE_UNAVAILABLE, "whether an order by notional turns the position needs a reference_price")

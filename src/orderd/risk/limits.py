@@ -92,7 +92,7 @@ class AssetFlags(Value, frozen=True, kw_only=True):
 
 
 class Stake(Value, frozen=True, kw_only=True):
-    """A strategy that has, or is about to open, something in the order's symbol on this side."""
+    """A strategy that has, or is about to open, something in the order's symbol; one without a name is nobody."""
 
     strategy: str
     side: Side
@@ -128,6 +128,8 @@ class Exposure(Value, frozen=True, kw_only=True):
     open_symbols: frozenset[str] | None = None
     """Symbols with open quantity or a live entry, without the judged order; None when not known."""
     position: Decimal | None = None
+    is_position_proven: bool = True
+    """Whether the broker has just said so. What is only believed shows who may be wrong, it lets nobody pass."""
     closing_leaves: Decimal = ZERO
     multiplier: Decimal | None = Decimal(1)
     blocked_symbols: frozenset[str] = frozenset()
