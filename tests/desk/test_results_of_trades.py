@@ -4,6 +4,7 @@ import asyncio
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from oms.v1 import trade_service_pb2 as pb
@@ -11,8 +12,10 @@ from orderd.core.order import Side
 from orderd.core.records import RecordKind
 from orderd.desk.completed import CURSOR, CompletedTrades
 from orderd.ports import RecordFilter
+from orderd.venue.exchange import Request
+from orderd.venue.options import VenueOptions
 from tests.desk.fills import MemoryRecords, Tail
-from tests.desk.trading import desk, is_closed, live, protected, quote, until
+from tests.desk.trading import desk, is_closed, live, protected, quote, stops, until
 from tests.engine.seams import AFTER_COMMIT, BEFORE_COMMIT
 from tests.engine.world import World
 
@@ -88,3 +91,34 @@ def test_a_death_while_a_trade_closes_leaves_the_same_results(tmp_path: Path, pl
         assert again == result
 
     live(tmp_path, story)
+
+
+def test_a_position_that_somebody_else_sold_is_closed_at_a_price_that_nobody_told(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        trade = await protected(world)
+        (stop,) = stops(world, trade.trade_id)
+        await world.kill()
+        at_the_broker(world, "DELETE", f"/v2/orders/{stop.broker_order_id}")
+        await asyncio.sleep(1)
+        world.pump()
+        sale = {"symbol": "KO", "qty": "10", "side": "sell", "type": "market", "time_in_force": "day"}
+        at_the_broker(world, "POST", "/v2/orders", sale)
+        await asyncio.sleep(1)
+        world.pump()
+        await world.start()
+        await desk(world).close(trade.trade_id, timeout_s=10)
+        await until(world, trade.trade_id, is_closed, seconds=120)
+        (result,) = await completed(world, 1)
+        assert (result.quantity, result.exit_price, result.pnl) == ("10", "", "")
+        assert (result.exit_reason, list(result.exit_order_ids)) == (pb.EXIT_REASON_EXTERNAL, [])
+
+    live(tmp_path, story)
+
+
+def at_the_broker(world: World, method: str, path: str, body: dict[str, str] | None = None) -> None:
+    """What somebody does at the broker's own screen."""
+    keys = VenueOptions()
+    headers = {"APCA-API-KEY-ID": keys.key_id, "APCA-API-SECRET-KEY": keys.secret}
+    request = Request(method=method, path=path, query={}, headers=headers, body=msgspec.json.encode(body or {}))
+    assert world.face.handle(request).status in {200, 204}
+    world.pump()
