@@ -196,7 +196,9 @@ async def _serve_on(  # noqa: PLR0917 - the parts of a server
         workers = [house.workers(account_id, settings) for account_id in settings.accounts]
         house.connect(workers)
         engine = OrderEngine(journal, blotter, feed, workers)
-        desk = Desk(journal, blotter, engine, {w.account.account_id: w.account for w in workers})
+        accounts = {str(w.account.account_id): w.account for w in workers}
+        quotes = {str(w.account.account_id): w.holdings for w in workers}
+        desk = Desk(journal, blotter, engine, accounts, quotes=quotes)
         await desk.open()
         parts = DeskParts(trades=desk.trades, completed=completed)
         server = GrpcServer(engine, address=settings.grpc_address, bounds=_bounds(settings), desk=parts)

@@ -20,6 +20,7 @@ def write(tmp_path: Path) -> Path:
         ("risk_percent", "max_daily_loss_percent", "2", "2.01"),
         ("risk_percent", "max_position_percent", "2", "2.01"),
         ("risk_cap", "max_order_notional", "2", "2.01"),
+        ("approval_above_notional", "max_order_notional", "2", "2.01"),
     ],
 )
 @pytest.mark.parametrize("small_place", ["risk", "accounts.a.risk"])

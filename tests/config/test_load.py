@@ -315,6 +315,8 @@ BAD_VALUES = {
     "accounts.a.risk.risk_percent": [0.5, "0", "100.1", "1 %"],
     "accounts.a.risk.risk_cap": [0.5, "0", "-1", "Infinity"],
     "accounts.a.risk.max_position_percent": [9.5, "0", "1000.1"],
+    "accounts.a.risk.approval_above_notional": [0.5, "0", "-1", "Infinity", "25,000", True],
+    "accounts.a.risk.approval_price_percent": [0.5, "0", "-1", "NaN", "2 %"],
 }  # fmt: skip
 REFUSED = [(key, value) for key, values in BAD_VALUES.items() for value in values]
 

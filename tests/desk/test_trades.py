@@ -147,3 +147,47 @@ def test_a_signal_is_sized_by_the_accounts_risk(tmp_path: Path) -> None:
         assert made.trade.quantity == 200, "1 % of 100,000 with a stop 5 away"
 
     live(tmp_path, story)
+
+
+def test_an_entry_that_a_death_left_unsent_goes_out_once(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        world.arm("after commit", 1)
+        opening = asyncio.ensure_future(opened(world))
+        await asyncio.wait([opening, world.death], return_when=asyncio.FIRST_COMPLETED)
+        assert not world.orders()
+        await world.restart()
+        trade = desk(world).find("paper", "t-1")
+        await until(world, trade.trade_id, lambda trade: trade.protection is Protection.PROTECTED)
+        assert held(world) == 10
+
+    live(tmp_path, story)
+
+
+def test_an_entry_that_is_too_old_never_goes_out(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        world.arm("after commit", 1)
+        opening = asyncio.ensure_future(opened(world))
+        await asyncio.wait([opening, world.death], return_when=asyncio.FIRST_COMPLETED)
+        await world.kill()
+        await asyncio.sleep(61)
+        await world.start()
+        trade = desk(world).find("paper", "t-1")
+        trade = await until(world, trade.trade_id, lambda trade: trade.is_over)
+        assert trade.state is TradeState.NEVER_OPENED
+        assert trade.reason is not None
+        assert trade.reason.code == "STALE"
+        await asyncio.sleep(5)
+        assert not world.orders()
+
+    live(tmp_path, story)
+
+
+def test_a_repeated_close_holds_nothing_up(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        trade = await protected(world)
+        began = asyncio.get_running_loop().time()
+        await asyncio.gather(*(desk(world).close(trade.trade_id, request_id="c-1", timeout_s=10) for _ in range(3)))
+        assert desk(world).get(trade.trade_id).state is TradeState.CLOSED
+        assert asyncio.get_running_loop().time() - began < 5
+
+    live(tmp_path, story)

@@ -156,7 +156,8 @@ class World:
                 workers = self._workers(journal, blotter, intake, Tasks(group), pulse)
                 engine = OrderEngine(journal, blotter, feed, list(workers.values()))
                 accounts = {account_id: of_account.account for account_id, of_account in workers.items()}
-                desk = Desk(journal, blotter, engine, accounts)
+                quotes = {account_id: of_account.holdings for account_id, of_account in workers.items()}
+                desk = Desk(journal, blotter, engine, accounts, quotes=quotes)
                 completed = CompletedTrades(journal, feed)
                 if self.has_desk:
                     await completed.open()

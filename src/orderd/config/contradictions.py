@@ -11,6 +11,7 @@ PAIRS: Final = (
     ("risk_percent", "max_daily_loss_percent", "one trade may not lose more than a day"),
     ("risk_percent", "max_position_percent", "a trade cannot lose more than its position is worth"),
     ("risk_cap", "max_order_notional", "a trade cannot lose more than its order is worth"),
+    ("approval_above_notional", "max_order_notional", "what would need an approval would be denied before"),
 )
 """(the smaller one, the larger one, why)."""
 

@@ -106,6 +106,12 @@ class RiskSettings(BaseModel):
         Allowed('a positive decimal in quotes, up to "1000"'),
     ] = None
     """Largest value of a sized position, in percent of the equity."""
+    approval_above_notional: Annotated[
+        AnyDecimal | None, Allowed('a positive decimal in quotes, such as "25000", in the account\'s currency')
+    ] = None
+    """Value above which what a decision would send waits until a person approves it. Unset: nothing waits."""
+    approval_price_percent: Annotated[AnyDecimal | None, Allowed('a positive decimal in quotes; "2" means 2 %')] = None
+    """How far the market may be from the decision's price when it is approved, either way, in percent."""
 
 
 class RetentionSettings(BaseModel):

@@ -105,6 +105,8 @@ class Closing(Value, frozen=True, kw_only=True):
     reason: ExitReason
     text: str = ""
     request_id: str = ""
+    decision_id: str = ""
+    """The decision to close it; its exits carry it."""
     asked_time: datetime
     first_exit: int
     """Exits from this number on belong to it."""

@@ -110,13 +110,21 @@ def _child(trade: Trade, role: OrderRole, quantity: Decimal, price: Decimal | No
 
 
 def _closing(
-    trade: Trade, target: Decimal, reason: ExitReason, *, at: datetime, text: str = "", request_id: str = ""
+    trade: Trade,
+    target: Decimal,
+    reason: ExitReason,
+    *,
+    at: datetime,
+    text: str = "",
+    request_id: str = "",
+    decision_id: str = "",
 ) -> Closing:
     return Closing(
         target=target,
         reason=reason,
         text=text,
         request_id=request_id,
+        decision_id=decision_id,
         asked_time=at,
         first_exit=trade.next_number(OrderRole.EXIT),
     )
@@ -163,13 +171,14 @@ def close_asked(
     reason: ExitReason,
     text: str,
     request_id: str,
+    decision_id: str = "",
     at: datetime,
 ) -> TradeStep:
     """Return the trade as it is being closed, down to what the request leaves. It replaces a closing under way."""
     target = ZERO if quantity is None else max(subtract(trade.open_quantity, quantity), ZERO)
     if trade.closing is not None:
         target = min(target, trade.closing.target)
-    closing = _closing(trade, target, reason, at=at, text=text, request_id=request_id)
+    closing = _closing(trade, target, reason, at=at, text=text, request_id=request_id, decision_id=decision_id)
     content = "all" if quantity is None else str(quantity)
     asked = (*trade.asked, Asked(request_id=f"close:{request_id}", content=content)) if request_id else trade.asked
     state = _while_closing(trade)

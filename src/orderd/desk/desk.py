@@ -11,13 +11,18 @@ from decimal import Decimal
 import structlog
 
 from orderd.core.trade import Trade, TradeState
+from orderd.desk.decisionbook import DecisionBook
+from orderd.desk.decisionfeed import DecisionFeed
+from orderd.desk.decisions import DecisionDesk
+from orderd.desk.permits import DecisionPermits
 from orderd.desk.protector import Protector
+from orderd.desk.sizes import Sizes
 from orderd.desk.tradebook import TradeBook
 from orderd.desk.trades import TradeDesk
-from orderd.engine import api
 from orderd.engine.account import Account
 from orderd.engine.blotter import Blotter
-from orderd.ports import BrokerError, Journal
+from orderd.engine.engine import OrderEngine
+from orderd.ports import BrokerError, Journal, Quotes
 
 log = structlog.get_logger("orderd.desk")
 
@@ -37,10 +42,11 @@ class Desk:
         self,
         journal: Journal,
         blotter: Blotter,
-        engine: api.Engine,
+        engine: OrderEngine,
         accounts: Mapping[str, Account],
         *,
         is_frozen: Callable[[str], bool] = lambda _account_id: False,
+        quotes: Mapping[str, Quotes] | None = None,
     ) -> None:
         """Nothing is read or watched before `open`."""
         self._journal = journal
@@ -50,6 +56,11 @@ class Desk:
         self.book = TradeBook(journal)
         self.protector = Protector(self.book, engine, accounts, is_frozen=is_frozen)
         self.trades = TradeDesk(self.book, engine, self.protector)
+        sizes = Sizes(accounts, self.trades, quotes or {})
+        self.decisions = DecisionDesk(DecisionBook(journal), engine, self.trades, accounts, sizes)
+        permits = DecisionPermits(journal, self.decisions, accounts, sizes)
+        engine.permit, self.trades.permit = permits.order, permits.trade
+        self._decided = DecisionFeed(journal, engine.feed, self.decisions, self.book, accounts)
         self._position = 0
 
     async def open(self) -> None:
@@ -57,6 +68,7 @@ class Desk:
         await self.book.load()
         self._position = int(await self._journal.mark(CURSOR) or 0)
         self._blotter.watch(self.protector.heard)
+        await self._decided.open()
 
     def start(self) -> None:
         """Look after every trade; returns at once."""
@@ -65,15 +77,18 @@ class Desk:
                 self.protector.wake(account_id, trade.trade_id)
             account.tasks.start(self._begin(account_id), f"desk:{account_id}")
             account.tasks.start(self._look(account_id), f"prices:{account_id}")
+        self._decided.start()
         first = next(iter(self._accounts.values()), None)
         if first is not None:
             first.tasks.start(self._listen(first), "desk feed")
 
     async def _begin(self, account_id: str) -> None:
-        """The start-up policy: pending entries that count candles have missed some, so they go."""
+        """The start-up policy: entries that were not sent yet go out; those that count candles have missed some."""
         account = self._accounts[account_id]
         await account.recovered.wait()
         for trade in self.book.live(account_id):
+            if trade.state is TradeState.PENDING and not account.is_stopping:
+                await self.trades.resume(trade.trade_id)
             if trade.state is TradeState.PENDING and trade.signal.max_candles and not account.is_stopping:
                 await self.trades.cancel_entry(trade.trade_id, "the server was started anew")
 

@@ -20,7 +20,7 @@ def intent_of(trade: Trade, child: Child, times_in_force: frozenset[TimeInForce]
         terms=_entry_terms(trade, child) if is_entry else _closing_terms(child, times_in_force),
         position_intent=_position_intent(trade, side, is_entry=is_entry),
         trace_id=trade.trace_id,
-        decision_id=trade.decision_id,
+        decision_id=_decision(trade, child),
         trade_id=trade.trade_id,
         decided_time=trade.signal.signal_time if is_entry else None,
         reference_price=trade.signal.entry_price if is_entry else None,
@@ -28,6 +28,12 @@ def intent_of(trade: Trade, child: Child, times_in_force: frozenset[TimeInForce]
         role=child.role,
         tags=_tags(trade, child),
     )
+
+
+def _decision(trade: Trade, child: Child) -> str:
+    """An exit carries the decision to exit, when there was one; the rest that of the trade."""
+    closing = trade.closing if child.role is OrderRole.EXIT else None
+    return trade.decision_id if closing is None or not closing.decision_id else closing.decision_id
 
 
 def _tags(trade: Trade, child: Child) -> tuple[tuple[str, str], ...]:

@@ -6,6 +6,7 @@ Rule 2: the same key is the same trade. A request that repeats itself is answere
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 from decimal import Decimal
 
@@ -62,6 +63,8 @@ class TradeDesk:
         self._engine = engine
         self._protector = protector
         self._opening: dict[tuple[str, str], asyncio.Lock] = {}
+        self.permit: Callable[[OpenTrade], AbstractAsyncContextManager[None]] = lambda _ask: nullcontext()
+        """Holds the decision that a trade names, and refuses what it does not allow."""
 
     # ------------------------------------------------------------------------------------------------------------ open
 
@@ -70,7 +73,7 @@ class TradeDesk:
         key = (ask.account_id, ask.client_trade_id)
         lock = self._opening.setdefault(key, asyncio.Lock())
         try:
-            async with lock:
+            async with self.permit(ask), lock:
                 trade, is_replay = await self._opened(ask)
                 entry = await self._entered(trade)
         finally:
@@ -85,7 +88,7 @@ class TradeDesk:
         if known is not None:
             _same_content(known, ask)
             return known, True
-        self._check(ask)
+        self.check(ask)
         sizing = None if ask.quantity is not None else await self.size(ask.account_id, ask.signal)
         try:
             return await self._book.record((self._created(ask, sizing),), EventSource.CLIENT), False
@@ -96,7 +99,7 @@ class TradeDesk:
             _same_content(known, ask)
             return known, True
 
-    def _check(self, ask: OpenTrade) -> None:
+    def check(self, ask: OpenTrade) -> None:
         """Refuse what cannot be protected, and prices that no order could have. Nothing is recorded then."""
         account = self._protector.around[ask.account_id].account
         asset_class = asset_class_of_symbol(ask.signal.symbol)
@@ -183,6 +186,18 @@ class TradeDesk:
             await self._protector.attend(trade.trade_id)
         return result.order
 
+    async def resume(self, trade_id: str) -> None:
+        """Send an entry that a crash has left in its trade, while it is young; one that counts candles missed some."""
+        trade = self._of(trade_id)
+        account = self._protector.around[trade.account_id].account
+        age_s = (account.clock.now() - trade.created_time).total_seconds()
+        if trade.signal.max_candles or age_s > account.policy.send_within_s:
+            return
+        try:
+            await self._entered(trade)
+        except EngineError as error:
+            log.warning("trade_order_refused", trade_id=trade_id, reason=error.message)
+
     def _now(self, trade_id: str) -> Trade:
         trade = self._book.get(trade_id)
         if trade is None:
@@ -199,20 +214,26 @@ class TradeDesk:
         reason: ExitReason = ExitReason.REQUESTED,
         text: str = "",
         request_id: str = "",
+        decision_id: str = "",
         timeout_s: float = 0,
     ) -> Trade:
         """Ask for the close of a trade or a part of it; wait at most `timeout_s` for its end."""
         async with self._book.lock(trade_id):
             trade = self._of(trade_id)
-            if self._is_repeat(trade, "close", request_id, "all" if quantity is None else str(quantity)):
-                return await self._closed(trade_id, timeout_s)
-            if trade.is_over:
-                raise _ended(trade)
-            if quantity is None and trade.closing is not None and not trade.closing.target:
-                return await self._closed(trade_id, timeout_s)
-            at = self._at(trade)
-            asked = close_asked(trade, quantity=quantity, reason=reason, text=text, request_id=request_id, at=at)
-            await self._book.record((asked,), EventSource.CLIENT)
+            if not self._is_repeat(trade, "close", request_id, "all" if quantity is None else str(quantity)):
+                if trade.is_over:
+                    raise _ended(trade)
+                if quantity is not None or trade.closing is None or trade.closing.target:
+                    asked = close_asked(
+                        trade,
+                        quantity=quantity,
+                        reason=reason,
+                        text=text,
+                        request_id=request_id,
+                        decision_id=decision_id,
+                        at=self._at(trade),
+                    )
+                    await self._book.record((asked,), EventSource.CLIENT)
         self._protector.wake(trade.account_id, trade_id)
         return await self._closed(trade_id, timeout_s)
 

@@ -1,7 +1,8 @@
 """The engine: every account with its workers, behind the calls the server makes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from decimal import Decimal
 
 import msgspec
@@ -45,6 +46,8 @@ class OrderEngine:
         self._blotter = blotter
         self._workers: dict[str, Workers] = {w.account.account_id: w for w in workers}
         self._is_draining = False
+        self.permit: Callable[[OrderIntent], AbstractAsyncContextManager[None]] = lambda _intent: nullcontext()
+        """Holds the decision that an order names until the order is durable, and refuses what it does not allow."""
 
     def account_ids(self) -> Sequence[str]:
         """Configured accounts, in configuration order."""
@@ -60,7 +63,12 @@ class OrderEngine:
 
     async def submit(self, intent: OrderIntent, *, wait: Wait, timeout_s: float) -> SubmitResult:
         """Write it down, hand it to the submit worker, wait as asked but at most `timeout_s`."""
-        order, is_replay = await self._of(intent.account_id).submitter.submit(intent)
+        submitter = self._of(intent.account_id).submitter
+        if not intent.decision_id or intent.role is not None:  # what a trade sends was asked for when it was opened
+            order, is_replay = await submitter.submit(intent)
+        else:
+            async with self.permit(intent):
+                order, is_replay = await submitter.submit(intent)
         if wait is Wait.BROKER:
             order = await self._blotter.wait(order, is_answered, timeout_s)
         return SubmitResult(order=order, replayed=is_replay)

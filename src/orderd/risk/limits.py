@@ -68,6 +68,10 @@ class Limits(Value, frozen=True, kw_only=True):
     """Most money that one trade may lose."""
     max_position_percent: Decimal | None = None
     """Largest value of one position, in percent of the equity."""
+    approval_above_notional: Decimal | None = None
+    """Value above which the intent of a decision waits for a person; unset: never."""
+    approval_price_percent: Decimal | None = None
+    """How far the market may have moved from a decision's price when it is approved, in percent."""
 
     @property
     def has_breaker(self) -> bool:

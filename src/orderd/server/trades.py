@@ -89,6 +89,7 @@ class TradeCalls:
             quantity=ask.quantity,
             text=ask.reason,
             request_id=ask.request_id,
+            decision_id=ask.decision_id,
             timeout_s=call.patience_s(CLOSE_WAIT_S) if _wait(request.wait) is Wait.BROKER else 0,
         )
         answer = pb.CloseTradeResponse(trade=told(trade))
