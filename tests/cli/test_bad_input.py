@@ -22,7 +22,10 @@ BAD: dict[str, list[str]] = {
     "--after-time": TIMES, "--asset-class": WORDS, "--before-time": TIMES, "--broker-order-id": NAMES,
     "--cash": POSITIVE, "--client-order-id": KEYS, "--created-after-time": TIMES, "--created-before-time": TIMES,
     "--decided-time": TIMES, "--decision-id": NAMES, "--expected-version": ["-1", "x", "", str(2**31)],
-    "--average-fill-price": DECIMALS,
+    "--average-fill-price": DECIMALS, "--candle-time": TIMES, "--client-trade-id": KEYS, "--entry-price": POSITIVE,
+    "--event-type": [*WORDS, "unspecified"], "--max-candles": ["-1", "x", "", "1.5", "1000001"],
+    "--on-entry-end": WORDS, "--on-partial": WORDS, "--signal-time": TIMES, "--state": [*WORDS, "unspecified"],
+    "--stop-loss-price": POSITIVE, "TRADE_ID": NAMES,
     "--evidence": ["", " ", "x" * 513], "--execution-id": NAMES, "--filled-quantity": DECIMALS, "--kind": WORDS,
     "--operator-name": NAMES, "--resolution": WORDS, "DISCREPANCY_ID": NAMES,
     "--expiry-date-from": DATES, "--expiry-date-to": DATES, "--grpc-address": ADDRESSES, "--http-address": ["x"],
@@ -51,7 +54,9 @@ NEEDED = {
     ("order", "get"): ["o-1"], ("order", "cancel"): ["o-1"], ("order", "events"): ["o-1"],
     ("order", "replace"): ["o-1", "--quantity", "1"], ("broker", "resume"): ["--reason", "r"],
     ("backup",): ["--to", "/nowhere/copy.db"], ("restore",): ["--from", "/nowhere/copy.db"],
-    ("broker", "resolve"): ["o-1", "--reason", "r"],
+    ("broker", "resolve"): ["o-1", "--reason", "r"], ("trade", "close"): ["o-1"], ("trade", "rearm"): ["o-1"],
+    ("trade", "move-stop"): ["o-1", "--stop-price", "1"],
+    ("trade", "candle"): ["--candle-time", "2026-01-05T15:00:00Z"],
     ("order", "resolve"): ["o-1", "--resolution", "NOT_PLACED", "--reason", "r", "--evidence", "e"],
 }  # fmt: skip
 

@@ -26,6 +26,9 @@ from tests.client.fake import (
     Fake,
     Refusal,
     account,
+    desk_event,
+    desk_events,
+    desk_started,
     events,
     fill,
     order,
@@ -33,8 +36,10 @@ from tests.client.fake import (
     snapshot_page,
     started,
     submitted,
+    trade,
 )
 
+SIGNAL = ["--symbol", "AAPL", "--side", "buy", "--entry-price", "100", "--stop-loss-price", "95"]
 SUBMIT = ["--symbol", "AAPL", "--side", "buy", "--quantity", "10", "--limit-price", "101.5"]
 LINES = {
     ("order", "submit"): SUBMIT,
@@ -55,6 +60,15 @@ LINES = {
     ("broker", "discrepancies"): ["--all"],
     ("broker", "resolve"): ["d-1", "--reason", "counted"],
     ("pnl",): [],
+    ("trade", "open"): SIGNAL,
+    ("trade", "close"): ["trade-1"],
+    ("trade", "move-stop"): ["trade-1", "--stop-price", "96"],
+    ("trade", "rearm"): ["trade-1"],
+    ("trade", "get"): ["trade-1"],
+    ("trade", "list"): [],
+    ("trade", "candle"): ["--candle-time", "2026-01-05T15:00:00Z"],
+    ("trade", "cancel-pending"): [],
+    ("desk", "watch"): ["--limit", "2", "--after", "0"],
     ("order", "resolve"): [
         "order-1",
         "--resolution",
@@ -75,14 +89,18 @@ NO_SERVER = {("config", "show"), ("version",), ("doctor",), ("backup",), ("resto
 STAY = {("serve",), ("dev",), ("venue",)}
 OFFLINE = {("journal", "compact")}
 """What needs a journal instead of a server: test_journal.py."""
-COUNTS = {("pnl",): 2, ("event", "watch"): 2, ("order", "list"): 2, ("order", "events"): 3, ("fill", "list"): 2}
+COUNTS = {
+    ("pnl",): 2, ("event", "watch"): 2, ("order", "list"): 2, ("order", "events"): 3, ("fill", "list"): 2,
+    ("trade", "list"): 2, ("trade", "candle"): 1, ("desk", "watch"): 2,
+}  # fmt: skip
 SINGLE = {
     ("order", "submit"), ("order", "preview"), ("order", "get"), ("order", "cancel"), ("order", "replace"),
     ("account", "get"), ("broker", "reconcile"), ("broker", "resume"), ("version",),
     ("backup",), ("restore",),
     ("broker", "resolve"), ("order", "resolve"),
+    ("trade", "open"), ("trade", "close"), ("trade", "move-stop"), ("trade", "rearm"), ("trade", "get"),
 }  # fmt: skip
-STREAMS = {("event", "watch")}
+STREAMS = {("event", "watch"), ("desk", "watch")}
 
 
 @pytest.fixture(autouse=True)
@@ -111,6 +129,17 @@ def _answers(fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     done = broker_pb.ReconcileResponse(stage=broker_pb.RECONCILE_STAGE_DONE, account_id="paper", broker_order_count=3)
     fake.stream("Reconcile", [done])
     fake.stream("StreamOrderEvents", [started(0), events(0, 1, 2)], [])
+    closed = trade(state=trades_pb.TRADE_STATE_CLOSED)
+    fake.answer("OpenTrade", trades_pb.OpenTradeResponse(trade=trade(), entry_order=order()))
+    fake.answer("CloseTrade", trades_pb.CloseTradeResponse(trade=closed, exit_order=order()))
+    fake.answer("MoveStop", trades_pb.MoveStopResponse(trade=trade()))
+    fake.answer("RearmStop", trades_pb.RearmStopResponse(trade=trade()))
+    fake.answer("GetTrade", trades_pb.GetTradeResponse(trade=trade(), orders=[order()], fills=[fill()]))
+    fake.answer("ListTrades", trades_pb.ListTradesResponse(trades=[trade(2), trade(1)]))
+    fake.answer("AdvanceCandle", trades_pb.AdvanceCandleResponse(trades=[trade()]))
+    asked = trades_pb.CancelPendingEntriesResponse(results=[pb.CancelAllOrdersResult(order_id="order-1")])
+    fake.answer("CancelPendingEntries", asked)
+    fake.stream("StreamDeskEvents", [desk_started(0), desk_events(0, desk_event(1), desk_event(2))], [])
     (tmp_path / "orderd.toml").write_text('[accounts.paper]\nbroker = "simulated"\n', encoding="utf-8")
     monkeypatch.setenv("ORDERD_CONFIG", str(tmp_path / "orderd.toml"))
 
@@ -226,6 +255,7 @@ def test_the_columns_of_tables_exist() -> None:
     kinds = [
         order_pb2.Order, order_pb2.OrderEvent, order_pb2.Fill, accounts_pb.Account, broker_pb.BrokerOrderEntry,
         broker_pb.ReconcileResponse, broker_pb.Discrepancy, trades_pb.CompletedTrade, trades_pb.PerformanceSummary,
+        trades_pb.Trade, trades_pb.DeskEvent,
     ]  # fmt: skip
     assert {kind.DESCRIPTOR.full_name for kind in kinds} == set(TABLES)
     for kind in kinds:

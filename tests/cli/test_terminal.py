@@ -12,7 +12,8 @@ import pytest
 from oms.v1 import account_service_pb2 as accounts_pb
 from oms.v1 import order_pb2
 from oms.v1 import order_service_pb2 as pb
-from tests.client.fake import Fake, account, order, submitted
+from oms.v1 import trade_service_pb2 as trades_pb
+from tests.client.fake import Fake, account, order, submitted, trade
 
 
 @pytest.fixture
@@ -117,3 +118,15 @@ async def test_cancel_all_is_asked_for(
 ) -> None:
     ended, shown = await typed(terminal, fake, keys, "order", "cancel-all", cwd=tmp_path)
     assert (ended, len(fake.asked["CancelAllOrders"])) == (code, sent), shown
+
+
+@pytest.mark.parametrize(("keys", "code", "sent"), [(b"y\n", 0, 1), (b"n\n", 1, 0)])
+async def test_a_trade_with_real_money_is_asked_for(
+    terminal: tuple[int, int], fake: Fake, tmp_path: Path, keys: bytes, code: int, sent: int
+) -> None:
+    signal = ("--symbol", "AAPL", "--side", "buy", "--entry-price", "100", "--stop-loss-price", "95")
+    fake.answer("OpenTrade", trades_pb.OpenTradeResponse(trade=trade()))
+    ended, shown = await typed(terminal, fake, keys, "trade", "open", *signal, cwd=tmp_path)
+    assert (ended, len(fake.asked["OpenTrade"])) == (code, sent), shown
+    assert "LIVE: account real" in shown
+    assert "stop 95" in shown

@@ -41,6 +41,15 @@ TABLES: Final[Mapping[str, Sequence[str]]] = {
         "discrepancyId", "openedTime", "accountId", "kind", "effect", "symbol", "orderId", "expected", "observed",
         "resolvedTime", "resolvedBy", "resolution",
     ),
+    "oms.v1.Trade": (
+        "tradeId", "createdTime", "accountId", "signal.symbol", "signal.side", "entryQuantity", "state", "protection",
+        "openQuantity", "protectedQuantity", "stopPrice", "averageEntryPrice", "averageExitPrice", "realizedPnl",
+        "exitReason", "statusReason.code", "signal.strategy",
+    ),
+    "oms.v1.DeskEvent": (
+        "sequence", "recordedTime", "type", "symbol", "strategy", "tradeId", "decisionId", "orderId", "source",
+        "reason.code", "trade.state", "trade.protection", "trade.openQuantity", "trade.stopPrice",
+    ),
     "oms.v1.CompletedTrade": (
         "exitTime", "accountId", "strategy", "symbol", "side", "quantity", "entryPrice", "exitPrice", "fees", "pnl",
         "pnlPct", "duration", "exitReason", "isRestated",

@@ -99,7 +99,7 @@ async def watch(which: EventFilter, position: Position, connection: Connection, 
             after = await ends.look_up(client)
         if not ends.are_reached:
             async with client.follow(
-                request, after_sequence=after, snapshot=position.snapshot, on_reconnect=_Reconnects().say
+                request, after_sequence=after, snapshot=position.snapshot, on_reconnect=Reconnects().say
             ) as follower:
                 await _print(follower, output, position, ends)
     if position.until_terminal:
@@ -134,7 +134,7 @@ async def _print(follower: "Follower", output: Output, position: Position, ends:
             say(f"to go on: --after {follower.sequence} --journal-id {follower.journal_id}")
 
 
-class _Reconnects:
+class Reconnects:
     """Tells each interruption once, not each attempt: a server that is away for an hour fills no screen."""
 
     def __init__(self) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from orderd import __version__
-from orderd.cli import about, accounts, events, journal, orders, pnl, serving, settling, upkeep
+from orderd.cli import about, accounts, desk, events, journal, orders, pnl, serving, settling, trades, upkeep
 from orderd.cli.exits import MEANING
 from orderd.cli.flags import command
 
@@ -47,6 +47,8 @@ command(accounts.broker)(settling.resolve)
 command(orders.order, "resolve")(settling.resolve_order)
 app.add_typer(orders.order, name="order")
 app.add_typer(events.event, name="event")
+app.add_typer(trades.trade, name="trade")
+app.add_typer(desk.desk, name="desk")
 app.add_typer(accounts.fill, name="fill")
 app.add_typer(accounts.account, name="account")
 app.add_typer(accounts.broker, name="broker")

@@ -77,7 +77,7 @@ async def submit(
     from orderd.client import OrderdError, keyed
 
     request = intent.request()
-    request.wait = _wait(no_wait=no_wait)
+    request.wait = wait_for(no_wait=no_wait)
     async with connection.client() as client:
         if dry_run:
             await _preview(client, request, output)
@@ -97,7 +97,8 @@ async def submit(
     _end_by_status(answer.order)
 
 
-def _wait(*, no_wait: bool) -> "SubmitWait.ValueType":
+def wait_for(*, no_wait: bool) -> "SubmitWait.ValueType":
+    """When the server shall answer."""
     from oms.v1.order_service_pb2 import SUBMIT_WAIT_JOURNAL, SUBMIT_WAIT_UNSPECIFIED
 
     return SUBMIT_WAIT_JOURNAL if no_wait else SUBMIT_WAIT_UNSPECIFIED
@@ -309,7 +310,7 @@ async def cancel(
     """Ask for the cancel of one order and print it. Repeating does no harm."""
     from oms.v1.order_service_pb2 import CancelOrderRequest
 
-    request = CancelOrderRequest(reason=reason, wait=_wait(no_wait=no_wait))
+    request = CancelOrderRequest(reason=reason, wait=wait_for(no_wait=no_wait))
     which.name(request)
     if dry_run:
         output.one(request)
