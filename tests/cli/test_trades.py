@@ -168,15 +168,32 @@ def test_an_unknown_trade_is_not_found(run: Run, fake: Fake) -> None:
     assert not fake.asked["CloseTrade"]
 
 
-@pytest.mark.parametrize("flags", [[], ["t-1", "--client-trade-id", "k"]])
-def test_exactly_one_trade_is_named(run: Run, fake: Fake, flags: list[str]) -> None:
-    assert run("trade", "get", *flags).code == 2
+@pytest.mark.parametrize("name", [[], ["t-1", "--client-trade-id", "k"]])
+@pytest.mark.parametrize(
+    "flags", [["get"], ["close"], ["rearm"], ["close", "--dry-run"], ["move-stop", "--stop-price", "1"]]
+)
+def test_exactly_one_trade_is_named(run: Run, fake: Fake, flags: list[str], name: list[str]) -> None:
+    assert run("trade", *flags, *name).code == 2
     assert not fake.asked
 
 
 def test_a_trade_by_its_key(run: Run, fake: Fake) -> None:
     assert run("trade", "get", "--client-trade-id", "k-1", "--account-id", "paper").code == 0
     assert fake.asked["GetTrade"] == [pb.GetTradeRequest(client_trade_id="k-1", account_id="paper")]
+
+
+@pytest.mark.parametrize(
+    ("method", "line"),
+    [
+        ("CloseTrade", ["close", "--quantity", "4"]),
+        ("MoveStop", ["move-stop", "--stop-price", "96"]),
+        ("RearmStop", ["rearm"]),
+    ],
+)
+def test_a_trade_is_changed_by_its_key(run: Run, fake: Fake, method: str, line: list[str]) -> None:
+    assert run("trade", *line, "--client-trade-id", "key-1").code == 0
+    assert fake.asked["GetTrade"] == [pb.GetTradeRequest(client_trade_id="key-1")]
+    assert [asked.trade_id for asked in fake.asked[method]] == ["trade-1"]
 
 
 def test_every_filter_of_a_list(run: Run, fake: Fake) -> None:

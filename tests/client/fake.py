@@ -14,6 +14,7 @@ from google.rpc.status_pb2 import Status
 from oms.v1 import account_service_pb2 as accounts_pb
 from oms.v1 import account_service_pb2_grpc as accounts_grpc
 from oms.v1 import broker_service_pb2_grpc as broker_grpc
+from oms.v1 import decision_service_pb2_grpc as decision_grpc
 from oms.v1 import order_pb2
 from oms.v1 import order_service_pb2 as pb
 from oms.v1 import order_service_pb2_grpc as orders_grpc
@@ -126,6 +127,8 @@ ORDER_CALLS = [
 
 BROKER_CALLS = ["ListBrokerOrders", "ResumeAccount", "ListDiscrepancies", "ResolveDiscrepancy", "ResolveOrder"]
 
+DECISION_CALLS = ["RecordDecision", "GetDecision", "ListDecisions", "ApproveDecision", "RejectDecision"]
+
 TRADE_CALLS = [
     "OpenTrade", "CloseTrade", "MoveStop", "RearmStop", "AdvanceCandle", "CancelPendingEntries", "GetTrade",
     "ListTrades", "ListCompletedTrades", "GetPerformance",
@@ -144,6 +147,9 @@ async def serving(fake: Fake, port: int = 0) -> AsyncIterator[Fake]:
     )
     trade_grpc.add_TradeServiceServicer_to_server(
         _methods(fake, trade_grpc.TradeServiceServicer, TRADE_CALLS, ["StreamDeskEvents"]), server
+    )
+    decision_grpc.add_DecisionServiceServicer_to_server(
+        _methods(fake, decision_grpc.DecisionServiceServicer, DECISION_CALLS, []), server
     )
     broker_grpc.add_BrokerServiceServicer_to_server(
         _methods(fake, broker_grpc.BrokerServiceServicer, BROKER_CALLS, ["Reconcile"]), server

@@ -8,7 +8,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2 as details
 
-from oms.v1 import order_service_pb2
+from oms.v1 import decision_service_pb2 as decisions_pb
+from oms.v1 import order_pb2, order_service_pb2
 from oms.v1 import trade_service_pb2 as pb
 from orderd.client import Client, GapError, OrderdError, keyed_trade
 from tests.client.fake import Fake, Refusal, desk_event, desk_events, desk_started, serving, trade
@@ -34,6 +35,21 @@ async def client(fake: Fake) -> AsyncIterator[Client]:
 
 
 REPEATED: dict[str, tuple[Callable[[Client], Awaitable[object]], object, str]] = {
+    "RecordDecision": (
+        lambda client: client.record_decision(decisions_pb.RecordDecisionRequest()),
+        decisions_pb.RecordDecisionResponse(decision=order_pb2.Decision(decision_id="d")), "decision_id",
+    ),
+    "GetDecision": (
+        lambda client: client.decision(decisions_pb.GetDecisionRequest()), decisions_pb.GetDecisionResponse(), "",
+    ),
+    "ApproveDecision": (
+        lambda client: client.approve_decision(decisions_pb.ApproveDecisionRequest(decision_id="d")),
+        decisions_pb.ApproveDecisionResponse(), "decision_id",
+    ),
+    "RejectDecision": (
+        lambda client: client.reject_decision(decisions_pb.RejectDecisionRequest(decision_id="d")),
+        decisions_pb.RejectDecisionResponse(), "decision_id",
+    ),
     "OpenTrade": (
         lambda client: client.open_trade(pb.OpenTradeRequest()), pb.OpenTradeResponse(trade=trade()), "client_trade_id",
     ),
@@ -122,8 +138,10 @@ async def test_every_call_has_a_deadline(fake: Fake, client: Client) -> None:
     fake.answer("ListTrades", pb.ListTradesResponse())
     assert (await client.rearm_stop(pb.RearmStopRequest())).trade_id == "trade-1"
     assert await client.cancel_pending_entries(pb.CancelPendingEntriesRequest()) == [result]
+    fake.answer("ListDecisions", decisions_pb.ListDecisionsResponse())
     assert [found async for found in client.trades()] == []
-    assert len(fake.deadlines) == 8
+    assert [found async for found in client.decisions()] == []
+    assert len(fake.deadlines) == 13
     for name, remaining in fake.deadlines.items():
         assert remaining[0] is not None, name
         assert 5 < remaining[0] <= 7.1, name

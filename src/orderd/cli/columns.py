@@ -66,8 +66,9 @@ TABLES: Final[Mapping[str, Sequence[str]]] = {
 """The columns of a table by type; a type that is not here is shown whole."""
 
 WIDTHS: Final[Mapping[str, int]] = {
-    "sequence": 10, "recordedTime": 27, "orderId": 36, "order.symbol": 8, "order.side": 4, "type": 17, "toStatus": 16,
-    "source": 13, "fill.quantity": 13, "fill.price": 10, "order.filledQuantity": 20,
+    "sequence": 10, "recordedTime": 27, "orderId": 36, "tradeId": 36, "order.symbol": 8, "order.side": 4,
+    "type": 24, "toStatus": 16, "source": 13, "fill.quantity": 13, "fill.price": 10,
+    "order.filledQuantity": 20,
 }  # fmt: skip
 """Widths of a streamed table, whose later rows nobody knows yet. Others are as wide as their header."""
 

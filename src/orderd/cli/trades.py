@@ -20,15 +20,57 @@ from orderd.core.trade import TradeState
 
 if TYPE_CHECKING:
     from oms.v1.order_pb2 import Order
-    from oms.v1.trade_service_pb2 import CloseTradeResponse, ListTradesRequest, OpenTradeResponse, Trade
+    from oms.v1.trade_service_pb2 import (
+        CloseTradeResponse,
+        GetTradeRequest,
+        ListTradesRequest,
+        OpenTradeResponse,
+        Trade,
+    )
     from orderd.client import Client, OrderdError
 
 trade = typer.Typer(no_args_is_help=True, help="Open, protect and close trades: an entry, its stop and its exit.")
 
-TradeId = Annotated[str, typer.Argument(parser=texts.name, metavar="TRADE_ID", help="Our id of the trade.")]
 RequestKey = Annotated[
     str, option("The key of this request. Default: a new one, which is printed.", parser=texts.key, metavar="KEY")
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TradeKey:
+    """Which trade: by our id, or by its idempotency key."""
+
+    trade_id: Annotated[str, typer.Argument(parser=texts.name, metavar="[TRADE_ID]", help="Our id of the trade.")] = ""
+    client_trade_id: Annotated[
+        str, option("Its idempotency key, instead of TRADE_ID.", parser=texts.key, metavar="KEY")
+    ] = ""
+    account_id: Annotated[
+        str, option("The account of that key; needed when several are configured.", parser=texts.name, metavar="ID")
+    ] = ""
+
+    def check(self) -> None:
+        """End the command unless exactly one trade is named."""
+        if bool(self.trade_id) is bool(self.client_trade_id):
+            raise typer.BadParameter("name one trade: TRADE_ID or --client-trade-id")
+
+    def request(self) -> "GetTradeRequest":
+        """The read that names it."""
+        from oms.v1.trade_service_pb2 import GetTradeRequest
+
+        self.check()
+        request = GetTradeRequest(account_id=self.account_id)
+        if self.trade_id:
+            request.trade_id = self.trade_id
+        else:
+            request.client_trade_id = self.client_trade_id
+        return request
+
+    async def asked_about(self, client: "Client", what: str, consent: Consent) -> str:
+        """Its id, once it was said whose money it is and, where somebody can answer, asked."""
+        found = (await client.trade(self.request())).trade
+        what = f"{what} trade {found.trade_id} in {found.signal.symbol}"
+        await ask_before_live(client, found.account_id, what, consent)
+        return found.trade_id
 
 
 @command(trade, "open")
@@ -100,17 +142,9 @@ def _why(found: "Trade | Order") -> str:
     return ": ".join(part for part in (found.status_reason.code, found.status_reason.message) if part)
 
 
-async def _ask_about(client: "Client", trade_id: str, what: str, consent: Consent) -> None:
-    """Say it when the trade is of an account with real money, and ask."""
-    from oms.v1.trade_service_pb2 import GetTradeRequest
-
-    found = (await client.trade(GetTradeRequest(trade_id=trade_id))).trade
-    await ask_before_live(client, found.account_id, f"{what} trade {trade_id} in {found.signal.symbol}", consent)
-
-
 @command(trade)
 async def close(  # noqa: PLR0913 - its flags
-    trade_id: TradeId,
+    which: TradeKey,
     connection: Connection,
     consent: Consent,
     output: Output,
@@ -132,18 +166,19 @@ async def close(  # noqa: PLR0913 - its flags
     from orderd.client import OrderdError
 
     request = CloseTradeRequest(
-        trade_id=trade_id,
+        trade_id=which.trade_id,
         quantity=quantity,
         reason=reason,
         request_id=request_id or str(uuid.uuid4()),
         decision_id=decision_id,
         wait=wait_for(no_wait=no_wait),
     )
+    which.check()
     if dry_run:
         output.one(request)
         return
     async with connection.client() as client:
-        await _ask_about(client, trade_id, f"close {quantity or 'all'} of", consent)
+        request.trade_id = await which.asked_about(client, f"close {quantity or 'all'} of", consent)
         if not request_id:
             say(f"request_id {request.request_id}")
         try:
@@ -170,7 +205,7 @@ def _end_of_close(answer: "CloseTradeResponse", *, is_whole: bool) -> None:
 
 @command(trade, "move-stop")
 async def move_stop(  # noqa: PLR0913 - its flags
-    trade_id: TradeId,
+    which: TradeKey,
     connection: Connection,
     consent: Consent,
     output: Output,
@@ -187,13 +222,14 @@ async def move_stop(  # noqa: PLR0913 - its flags
     from orderd.client import OrderdError
 
     request = MoveStopRequest(
-        trade_id=trade_id, stop_price=stop_price, request_id=request_id or str(uuid.uuid4()), reason=reason
+        trade_id=which.trade_id, stop_price=stop_price, request_id=request_id or str(uuid.uuid4()), reason=reason
     )
+    which.check()
     if dry_run:
         output.one(request)
         return
     async with connection.client() as client:
-        await _ask_about(client, trade_id, f"stop at {stop_price} for", consent)
+        request.trade_id = await which.asked_about(client, f"stop at {stop_price} for", consent)
         if not request_id:
             say(f"request_id {request.request_id}")
         try:
@@ -204,7 +240,7 @@ async def move_stop(  # noqa: PLR0913 - its flags
 
 @command(trade)
 async def rearm(
-    trade_id: TradeId,
+    which: TradeKey,
     connection: Connection,
     consent: Consent,
     output: Output,
@@ -218,37 +254,20 @@ async def rearm(
     """Protect a trade again whose stop somebody has cancelled, and print the trade."""
     from oms.v1.trade_service_pb2 import RearmStopRequest
 
-    request = RearmStopRequest(trade_id=trade_id, stop_price=stop_price, reason=reason)
+    request = RearmStopRequest(trade_id=which.trade_id, stop_price=stop_price, reason=reason)
+    which.check()
     if dry_run:
         output.one(request)
         return
     async with connection.client() as client:
-        await _ask_about(client, trade_id, "a stop for", consent)
+        request.trade_id = await which.asked_about(client, "a stop for", consent)
         output.one(await client.rearm_stop(request))
 
 
 @command(trade)
-async def get(
-    connection: Connection,
-    output: Output,
-    trade_id: Annotated[str, typer.Argument(parser=texts.name, metavar="[TRADE_ID]", help="Our id of the trade.")] = "",
-    client_trade_id: Annotated[
-        str, option("Its idempotency key, instead of TRADE_ID.", parser=texts.key, metavar="KEY")
-    ] = "",
-    account_id: Annotated[
-        str, option("The account of that key; needed when several are configured.", parser=texts.name, metavar="ID")
-    ] = "",
-) -> None:
+async def get(which: TradeKey, connection: Connection, output: Output) -> None:
     """Print one trade with its orders, fills, results and decision."""
-    from oms.v1.trade_service_pb2 import GetTradeRequest
-
-    if bool(trade_id) is bool(client_trade_id):
-        raise typer.BadParameter("name one trade: TRADE_ID or --client-trade-id")
-    request = GetTradeRequest(account_id=account_id)
-    if trade_id:
-        request.trade_id = trade_id
-    else:
-        request.client_trade_id = client_trade_id
+    request = which.request()
     async with connection.client() as client:
         output.one(await client.trade(request))
 

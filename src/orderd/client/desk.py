@@ -1,9 +1,9 @@
-"""The desk's calls: trades from their signal to their result, what was earned, and the stream of all of it.
+"""The desk's calls: decisions, trades from their signal to their result, what was earned, and the stream of all of it.
 
-Repeated after UNAVAILABLE or DEADLINE_EXCEEDED: reads, and what carries a key that makes the repeat the same call: the
-opening, closing and moving of a trade, a candle (its time is its key). Never repeated: RearmStop, which has no key and
-could undo what a person did in between, and CancelPendingEntries, which would also meet entries that are younger than
-the first call.
+Repeated after UNAVAILABLE or DEADLINE_EXCEEDED: reads, and what carries a key that makes the repeat the same call: a
+decision and a word about it, the opening, closing and moving of a trade, a candle (its time is its key). Never
+repeated: RearmStop, which has no key and could undo what a person did in between, and CancelPendingEntries, which would
+also meet entries that are younger than the first call.
 """
 
 import uuid
@@ -11,15 +11,17 @@ from collections.abc import AsyncIterator
 
 import grpc
 
-from oms.v1 import order_service_pb2
+from oms.v1 import decision_service_pb2 as decisions_pb
+from oms.v1 import order_pb2, order_service_pb2
 from oms.v1 import trade_service_pb2 as trades_pb
+from oms.v1.decision_service_pb2_grpc import DecisionServiceStub
 from oms.v1.trade_service_pb2_grpc import TradeServiceStub
 from orderd.client.calls import Calls
 from orderd.client.follow import DeskFollower, OnReconnect
 
 
 class DeskCalls(Calls):
-    """Calls about trades and their results."""
+    """Calls about decisions, trades and their results."""
 
     def __init__(
         self,
@@ -31,7 +33,38 @@ class DeskCalls(Calls):
     ) -> None:
         """See `Client`."""
         super().__init__(address, timeout_s=timeout_s, retry_for_s=retry_for_s, credentials=credentials)
+        self._decisions = DecisionServiceStub(self._channel)
         self._trades = TradeServiceStub(self._channel)
+
+    # --------------------------------------------------------------------------------------------- decisions
+
+    async def record_decision(self, request: decisions_pb.RecordDecisionRequest) -> decisions_pb.RecordDecisionResponse:
+        """Write a decision down; a missing `decision_id` is made first, so that every attempt is the same decision."""
+        asked = decisions_pb.RecordDecisionRequest()
+        asked.CopyFrom(request)
+        asked.decision_id = asked.decision_id or str(uuid.uuid4())
+        return await self._call(self._decisions.RecordDecision, asked, is_repeatable=True)
+
+    async def decision(self, request: decisions_pb.GetDecisionRequest) -> decisions_pb.GetDecisionResponse:
+        """One decision with everything that came of it: orders, fills, trades, results."""
+        return await self._call(self._decisions.GetDecision, request, is_repeatable=True)
+
+    def decisions(
+        self, request: decisions_pb.ListDecisionsRequest | None = None
+    ) -> AsyncIterator[decisions_pb.DecisionEntry]:
+        """Every matching decision, newest first, page by page."""
+        asked = request or decisions_pb.ListDecisionsRequest()
+        return self._pages(self._decisions.ListDecisions, asked, lambda page: page.decisions)
+
+    async def approve_decision(
+        self, request: decisions_pb.ApproveDecisionRequest
+    ) -> decisions_pb.ApproveDecisionResponse:
+        """Send what a decision intends, once however often it is called."""
+        return await self._call(self._decisions.ApproveDecision, request, is_repeatable=True)
+
+    async def reject_decision(self, request: decisions_pb.RejectDecisionRequest) -> order_pb2.Decision:
+        """See to it that nothing is sent because of a decision any more."""
+        return (await self._call(self._decisions.RejectDecision, request, is_repeatable=True)).decision
 
     # ------------------------------------------------------------------------------------------------ trades
 
