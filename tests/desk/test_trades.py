@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from orderd.core.order import OrderState, Side
-from orderd.core.trade import ExitReason, Protection, TradeState
+from orderd.core.trade import ExitReason, Protection, Trade, TradeState
+from orderd.core.values import AccountId
 from orderd.engine.errors import EngineError
 from tests.desk.trading import (
     desk,
@@ -22,7 +23,7 @@ from tests.desk.trading import (
     stops,
     until,
 )
-from tests.engine.world import World
+from tests.engine.world import ACCOUNT, World
 
 
 def test_a_trade_is_opened_protected_and_closed(tmp_path: Path) -> None:
@@ -191,3 +192,32 @@ def test_a_repeated_close_holds_nothing_up(tmp_path: Path) -> None:
         assert asyncio.get_running_loop().time() - began < 5
 
     live(tmp_path, story)
+
+
+def test_a_caller_that_leaves_takes_nothing_along(tmp_path: Path) -> None:
+    """Whatever turn of the loop it leaves at, the trade is opened, protected and closed all the same."""
+
+    async def story(world: World) -> None:
+        for turns in range(1, 12):
+            asked = asyncio.create_task(opened(world, f"t-{turns}"))
+            await _leave(asked, turns)
+            trade = await _protected(world, f"t-{turns}")
+            closing = asyncio.create_task(desk(world).close(trade.trade_id, timeout_s=10))
+            await _leave(closing, turns)
+            await until(world, trade.trade_id, is_closed)
+            assert held(world) == 0
+
+    live(tmp_path, story)
+
+
+async def _leave(call: "asyncio.Task[object]", turns: int) -> None:
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    call.cancel()
+
+
+async def _protected(world: World, key: str) -> Trade:
+    await asyncio.sleep(1)
+    trade = desk(world).find(AccountId(ACCOUNT), key)
+    assert trade.protection is Protection.PROTECTED
+    return trade

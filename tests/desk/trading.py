@@ -9,7 +9,8 @@ from typing import Any
 from orderd.core.order import Order, OrderRole, OrderType, Side
 from orderd.core.trade import Protection, Signal, Trade, TradeState
 from orderd.core.values import ZERO, AccountId
-from orderd.desk.trades import Opened, OpenTrade, TradeDesk
+from orderd.desk.trade_asks import OpenTrade
+from orderd.desk.trades import Opened, TradeDesk
 from orderd.engine.api import Wait
 from orderd.system import run_virtual
 from tests.engine.world import ACCOUNT, World

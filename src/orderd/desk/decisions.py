@@ -37,7 +37,8 @@ from orderd.core.values import OrderId, Reason, Value
 from orderd.desk.decisionbook import DecisionBook
 from orderd.desk.refusals import check_takes, check_waits, refused_as, same_content
 from orderd.desk.sizes import Sizes
-from orderd.desk.trades import OpenTrade, TradeDesk
+from orderd.desk.trade_asks import OpenTrade
+from orderd.desk.trades import TradeDesk
 from orderd.desk.unhurried import whole
 from orderd.engine import api
 from orderd.engine.account import Account

@@ -14,7 +14,7 @@ from orderd.core.records import RecordKind
 from orderd.desk.decisions import DecisionDesk
 from orderd.desk.refusals import refused
 from orderd.desk.sizes import Sizes
-from orderd.desk.trades import OpenTrade
+from orderd.desk.trade_asks import OpenTrade
 from orderd.engine.account import Account
 from orderd.ports import Journal
 

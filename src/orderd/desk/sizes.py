@@ -13,7 +13,8 @@ from orderd.core.instruments import multiplier_of
 from orderd.core.order import EventSource, OrderClass, OrderIntent, OrderRole, OrderType, Terms
 from orderd.core.trade import Signal
 from orderd.core.values import Reason, canonical, multiply
-from orderd.desk.trades import OpenTrade, TradeDesk, multiplier_of_symbol
+from orderd.desk.trade_asks import OpenTrade
+from orderd.desk.trades import TradeDesk, multiplier_of_symbol
 from orderd.engine.account import Account
 from orderd.engine.errors import EngineError, Kind
 from orderd.engine.holdings import closing_side, held_of, leaves_of

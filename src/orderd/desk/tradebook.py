@@ -85,16 +85,15 @@ class TradeBook:
         return self._locks.setdefault(trade_id, asyncio.Lock())
 
     async def record(self, steps: Sequence[TradeStep], source: EventSource = EventSource.ENGINE) -> Trade:
-        """Write steps of one trade and return it as it is then. Raises RecordTakenError for a key that is taken."""
-        sequences = await asyncio.shield(
-            asyncio.ensure_future(self._write([change_of(step, source) for step in steps]))
-        )
+        """Write steps of one trade and return it as it is then. Raises RecordTakenError for a key that is taken.
+
+        Only from a task that nobody cancels but the process's end: what is written must become known here.
+        """
+        commit = asyncio.ensure_future(self._journal.record([change_of(step, source) for step in steps]))
+        sequences = await asyncio.shield(commit)
         trade = msgspec.structs.replace(steps[-1].after, sequence=sequences[-1])
         self._put(trade)
         return trade
-
-    async def _write(self, changes: list[RecordChange]) -> Sequence[int]:
-        return await self._journal.record(changes)
 
     def keep(self, trade: Trade) -> None:
         """Remember what the next record will say, too: which order a child has become."""

@@ -2,48 +2,38 @@
 
 Rule 1: a request is written into its trade first; acting for it is the protector's, for a caller as after a crash.
 Rule 2: the same key is the same trade. A request that repeats itself is answered, not done twice.
+Rule 3: what writes runs to its end although the caller leaves: a record that is written must become known.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 from decimal import Decimal
+from typing import Any, TypeVar
 
 import structlog
 
 from orderd.core import keys
 from orderd.core.instruments import asset_class_of_symbol
 from orderd.core.order import AssetClass, EventSource, Order, OrderRole, OrderType
-from orderd.core.trade import Asked, Child, ExitReason, OnEntryEnd, OnPartial, Signal, Trade, TradeState
+from orderd.core.trade import Asked, Child, ExitReason, OnPartial, Signal, Trade, TradeState
 from orderd.core.trade_life import TradeEvent, TradeStep, step
 from orderd.core.trade_moves import candle_counted, close_asked, rearmed, stop_moved
-from orderd.core.values import ZERO, AccountId, Value, canonical
+from orderd.core.values import ZERO, Value, canonical
 from orderd.desk.intents import intent_of
 from orderd.desk.protector import Protector
+from orderd.desk.trade_asks import OpenTrade
+from orderd.desk.trade_refusals import check_increment, check_increments, ended, same_content, unknown
 from orderd.desk.tradebook import TradeBook
 from orderd.engine import api
 from orderd.engine.engine import is_answered
 from orderd.engine.errors import EngineError, Kind
-from orderd.ports import BrokerError, RecordTakenError
+from orderd.ports import BrokerError, JournalError, RecordTakenError
 from orderd.risk.sizer import Setup, Sizing, size
 
 log = structlog.get_logger("orderd.desk")
-
-
-class OpenTrade(Value, frozen=True, kw_only=True):
-    """A signal to act on. `quantity` None: sized by the account's risk settings."""
-
-    account_id: AccountId
-    client_trade_id: str
-    signal: Signal
-    quantity: Decimal | None = None
-    decision_id: str = ""
-    trace_id: str = ""
-    on_partial: OnPartial | None = None
-    on_entry_end: OnEntryEnd = OnEntryEnd.CLOSE
-    accept_unprotected: bool = False
-    tags: tuple[tuple[str, str], ...] = ()
+T = TypeVar("T")
 
 
 class Opened(Value, frozen=True, kw_only=True):
@@ -70,23 +60,34 @@ class TradeDesk:
 
     async def open(self, ask: OpenTrade, *, wait: api.Wait, timeout_s: float) -> Opened:
         """Size it, write it down, send its entry. Calls with one key wait for each other."""
+        trade, entry, is_replay = await self._to_its_end(ask.account_id, self._open(ask))
+        if entry is not None and wait is api.Wait.BROKER:
+            entry = await self._protector.around[ask.account_id].account.blotter.wait(entry, is_answered, timeout_s)
+        return Opened(trade=self._now(trade.trade_id), entry=entry, replayed=is_replay)
+
+    async def _to_its_end(self, account_id: str, work: Coroutine[Any, Any, T]) -> T:
+        """Run in a task of the account's own, which only the process's end cancels."""
+        account = self._protector.around[account_id].account
+        result = await asyncio.shield(account.tasks.run(_outcome(work), "request about a trade"))
+        if isinstance(result, EngineError | JournalError):
+            raise result
+        return result
+
+    async def _open(self, ask: OpenTrade) -> tuple[Trade, Order | None, bool]:
         key = (ask.account_id, ask.client_trade_id)
         lock = self._opening.setdefault(key, asyncio.Lock())
         try:
             async with self.permit(ask), lock:
                 trade, is_replay = await self._opened(ask)
-                entry = await self._entered(trade)
+                return trade, await self._entered(trade), is_replay
         finally:
             if not lock.locked():
                 self._opening.pop(key, None)
-        if entry is not None and wait is api.Wait.BROKER:
-            entry = await self._protector.around[ask.account_id].account.blotter.wait(entry, is_answered, timeout_s)
-        return Opened(trade=self._now(trade.trade_id), entry=entry, replayed=is_replay)
 
     async def _opened(self, ask: OpenTrade) -> tuple[Trade, bool]:
         known = self._book.find(ask.account_id, ask.client_trade_id)
         if known is not None:
-            _same_content(known, ask)
+            same_content(known, ask)
             return known, True
         self.check(ask)
         sizing = None if ask.quantity is not None else await self.size(ask.account_id, ask.signal)
@@ -96,14 +97,14 @@ class TradeDesk:
             known = self._book.find(ask.account_id, ask.client_trade_id)
             if known is None:
                 raise
-            _same_content(known, ask)
+            same_content(known, ask)
             return known, True
 
     def check(self, ask: OpenTrade) -> None:
         """Refuse what cannot be protected, and prices that no order could have. Nothing is recorded then."""
         account = self._protector.around[ask.account_id].account
         asset_class = asset_class_of_symbol(ask.signal.symbol)
-        _check_increments(ask.signal, lambda price: account.broker.price_increment(asset_class, price))
+        check_increments(ask.signal, lambda price: account.broker.price_increment(asset_class, price))
         can_rest = OrderType.STOP in account.broker.capabilities(asset_class).order_types
         if (ask.signal.extended_hours or not can_rest) and not ask.accept_unprotected:
             what = "an extended-hours entry" if can_rest else f"{ask.signal.symbol} at this broker"
@@ -201,7 +202,7 @@ class TradeDesk:
     def _now(self, trade_id: str) -> Trade:
         trade = self._book.get(trade_id)
         if trade is None:
-            raise _unknown(trade_id)
+            raise unknown(trade_id)
         return self._protector.stand(trade)[0]
 
     # ----------------------------------------------------------------------------------------------------------- close
@@ -218,11 +219,28 @@ class TradeDesk:
         timeout_s: float = 0,
     ) -> Trade:
         """Ask for the close of a trade or a part of it; wait at most `timeout_s` for its end."""
+        account_id = self._of(trade_id).account_id
+        asking = self._close(
+            trade_id, quantity=quantity, reason=reason, text=text, request_id=request_id, decision_id=decision_id
+        )
+        await self._to_its_end(account_id, asking)
+        return await self._closed(trade_id, timeout_s)
+
+    async def _close(
+        self,
+        trade_id: str,
+        *,
+        quantity: Decimal | None,
+        reason: ExitReason,
+        text: str,
+        request_id: str,
+        decision_id: str,
+    ) -> None:
         async with self._book.lock(trade_id):
             trade = self._of(trade_id)
             if not self._is_repeat(trade, "close", request_id, "all" if quantity is None else str(quantity)):
                 if trade.is_over:
-                    raise _ended(trade)
+                    raise ended(trade)
                 if quantity is not None or trade.closing is None or trade.closing.target:
                     asked = close_asked(
                         trade,
@@ -235,7 +253,6 @@ class TradeDesk:
                     )
                     await self._book.record((asked,), EventSource.CLIENT)
         self._protector.wake(trade.account_id, trade_id)
-        return await self._closed(trade_id, timeout_s)
 
     async def _closed(self, trade_id: str, timeout_s: float) -> Trade:
         """The trade once its closing is over, or as it stands when the time is up."""
@@ -251,6 +268,10 @@ class TradeDesk:
 
     async def move_stop(self, trade_id: str, price: Decimal, *, request_id: str = "", text: str = "") -> Trade:
         """Ask for the stop at another price."""
+        account_id = self._of(trade_id).account_id
+        return await self._to_its_end(account_id, self._move(trade_id, price, request_id=request_id, text=text))
+
+    async def _move(self, trade_id: str, price: Decimal, *, request_id: str, text: str) -> Trade:
         async with self._book.lock(trade_id):
             trade = self._of(trade_id)
             if self._is_repeat(trade, "move", request_id, str(price)):
@@ -265,6 +286,9 @@ class TradeDesk:
 
     async def rearm(self, trade_id: str, price: Decimal | None = None) -> Trade:
         """Ask for a stop where somebody has cancelled it."""
+        return await self._to_its_end(self._of(trade_id).account_id, self._rearm(trade_id, price))
+
+    async def _rearm(self, trade_id: str, price: Decimal | None) -> Trade:
         async with self._book.lock(trade_id):
             trade = self._of(trade_id)
             self._check_stop(trade, trade.stop_price if price is None else price)
@@ -277,7 +301,7 @@ class TradeDesk:
 
     def _check_stop(self, trade: Trade, price: Decimal) -> None:
         if trade.is_over:
-            raise _ended(trade)
+            raise ended(trade)
         if trade.state is not TradeState.OPEN:
             text = f"the trade is {trade.state}: there is no stop to place or move"
             raise EngineError(
@@ -285,7 +309,7 @@ class TradeDesk:
             )
         account = self._protector.around[trade.account_id].account
         asset_class = asset_class_of_symbol(trade.signal.symbol)
-        _check_increment("stop_price", price, account.broker.price_increment(asset_class, price))
+        check_increment("stop_price", price, account.broker.price_increment(asset_class, price))
         last = self._protector.last_price(trade)
         if last is not None and (price >= last if trade.sign > 0 else price <= last):
             raise EngineError(
@@ -307,16 +331,19 @@ class TradeDesk:
         for trade in self._pending(account_id, symbols, strategies):
             if not trade.signal.max_candles:
                 continue
-            async with self._book.lock(trade.trade_id):
-                now = self._of(trade.trade_id)
-                record = candle_counted(now, candle_time, at=self._at(now))
-                after = now if record is None else await self._book.record((record,), EventSource.CLIENT)
+            after = await self._to_its_end(account_id, self._count(trade.trade_id, candle_time))
             counted.append(after)
             if after.candles > after.signal.max_candles and after.state is TradeState.PENDING:
                 canceled.append(trade.trade_id)
         for trade_id in canceled:
             await self.cancel_entry(trade_id, "max_candles")
         return counted, canceled
+
+    async def _count(self, trade_id: str, candle_time: datetime) -> Trade:
+        async with self._book.lock(trade_id):
+            trade = self._of(trade_id)
+            record = candle_counted(trade, candle_time, at=self._at(trade))
+            return trade if record is None else await self._book.record((record,), EventSource.CLIENT)
 
     async def cancel_pending(
         self, account_id: str, *, symbols: Sequence[str] = (), strategies: Sequence[str] = (), reason: str = ""
@@ -359,7 +386,7 @@ class TradeDesk:
         """The trade with this key. Raises NOT_FOUND."""
         trade = self._book.find(account_id, client_trade_id)
         if trade is None:
-            raise _unknown(client_trade_id)
+            raise unknown(client_trade_id)
         return self._protector.stand(trade)[0]
 
     def orders(self, trade: Trade) -> Sequence[Order]:
@@ -369,7 +396,7 @@ class TradeDesk:
     def _of(self, trade_id: str) -> Trade:
         trade = self._book.get(trade_id)
         if trade is None or trade.account_id not in self._protector.around:
-            raise _unknown(trade_id)
+            raise unknown(trade_id)
         return trade
 
     def _at(self, trade: Trade) -> datetime:
@@ -391,60 +418,14 @@ class TradeDesk:
         return before is not None
 
 
+async def _outcome(work: Coroutine[Any, Any, T]) -> T | EngineError | JournalError:
+    """An error that is the caller's to hear does not end the process."""
+    try:
+        return await work
+    except (EngineError, JournalError) as error:
+        return error
+
+
 def multiplier_of_symbol(symbol: str) -> Decimal:
     """Units per contract of a canonical symbol."""
     return Decimal(100) if asset_class_of_symbol(symbol) is AssetClass.US_OPTION else Decimal(1)
-
-
-def _check_increments(signal: Signal, increment: Callable[[Decimal], Decimal | None]) -> None:
-    if signal.type is not OrderType.MARKET:
-        _check_increment("signal.entry_price", signal.entry_price, increment(signal.entry_price))
-    _check_increment("signal.stop_loss_price", signal.stop_loss_price, increment(signal.stop_loss_price))
-
-
-def _check_increment(field: str, price: Decimal, increment: Decimal | None) -> None:
-    if increment is not None and price % increment:
-        rule = f"must be a whole number of {canonical(increment)}"
-        raise EngineError(
-            Kind.INVALID,
-            "PRICE_INCREMENT",
-            f"{field} {rule}",
-            fields=((field, rule),),
-            metadata={"field": field, "increment": canonical(increment)},
-        )
-
-
-def _same_content(known: Trade, ask: OpenTrade) -> None:
-    """Raise ALREADY_EXISTS when the key stands for another trade. Tags and traces are not content."""
-    pairs = {
-        "signal": (known.signal, ask.signal),
-        "decision_id": (known.decision_id, ask.decision_id),
-        "quantity": (known.quantity if ask.quantity is not None else None, ask.quantity),
-        "accept_unprotected": (known.accept_unprotected, ask.accept_unprotected),
-        "on_entry_end": (known.on_entry_end, ask.on_entry_end),
-    }
-    differing = [name for name, (ours, theirs) in pairs.items() if ours != theirs]
-    if differing:
-        raise EngineError(
-            Kind.ALREADY_EXISTS,
-            "CLIENT_TRADE_ID_REUSED",
-            f"client_trade_id {known.client_trade_id} stands for a trade with another {', '.join(differing)}",
-            metadata={"fields": ",".join(differing), "trade_id": known.trade_id},
-            subject=("orderd.Trade", known.trade_id),
-        )
-
-
-def _unknown(name: str) -> EngineError:
-    return EngineError(
-        Kind.NOT_FOUND, "TRADE_NOT_FOUND", "there is no such trade", subject=("orderd.Trade", name[:128])
-    )
-
-
-def _ended(trade: Trade) -> EngineError:
-    return EngineError(
-        Kind.FAILED_PRECONDITION,
-        "TRADE_ENDED",
-        f"the trade is {trade.state}",
-        metadata={"trade_id": trade.trade_id, "state": trade.state},
-        subject=("orderd.Trade", trade.trade_id),
-    )

@@ -13,7 +13,8 @@ from orderd.core.order import Order, OrderRole
 from orderd.core.records import RecordKind
 from orderd.core.trade import OnPartial, Trade
 from orderd.core.values import AccountId
-from orderd.desk.trades import OpenTrade, TradeDesk
+from orderd.desk.trade_asks import OpenTrade
+from orderd.desk.trades import TradeDesk
 from orderd.engine.api import CancelResult, Engine, Wait
 from orderd.ports import RecordFilter
 from orderd.server import naming
