@@ -178,7 +178,7 @@ def test_a_cancel_of_a_working_order_waits_for_proof() -> None:
     order = after(ACCEPTED, cancel())
     assert (order.state, order.pending_cancel, order.cancel_asked_by) == (S.ACCEPTED, True, EventSource.CLIENT)
     ended = after(CANCELED, start=order)
-    assert (ended.state, ended.pending_cancel, ended.cancel_asked_by) == (S.CANCELED, False, None)
+    assert (ended.state, ended.pending_cancel, ended.cancel_asked_by) == (S.CANCELED, False, EventSource.CLIENT)
 
 
 @pytest.mark.parametrize("order", [after(ACCEPTED, cancel()), after(ACCEPTED, CANCELED)])

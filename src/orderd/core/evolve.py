@@ -73,9 +73,8 @@ def _with(links: tuple[BrokerLink, ...], link: BrokerLink) -> tuple[BrokerLink, 
 
 
 def _fold_end(order: Order, event: Event, state: OrderState, changes: Changes) -> None:
-    """Stamp an end; an order that had ended keeps its first closing time."""
+    """Stamp an end; an order that had ended keeps its first closing time. Who asked for a cancel stays on record."""
     changes["pending_cancel"] = False
-    changes["cancel_asked_by"] = None
     changes["pending_replace"] = None
     if order.state not in ENDED or order.closed_time is None:
         changes["closed_time"] = event.broker_time or event.at

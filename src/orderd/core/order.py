@@ -345,6 +345,7 @@ class Order(Value, frozen=True, kw_only=True):
     """Executions were taken back: it may be FILLED short until it is read again."""
     pending_cancel: bool = False
     cancel_asked_by: EventSource | None = None
+    """Who asked for the cancel that is pending, or was when the order ended."""
     pending_replace: PendingReplace | None = None
     replace_requests: tuple[ReplaceAnswered, ...] = ()
     """Every replace ever asked for, oldest first: a repeated request id is answered, not sent again."""
