@@ -111,6 +111,27 @@ class TestClosing:
         assert market.trade.exit_reason is ExitReason.EXTERNAL
         assert market.trade.closed_outside == 10
 
+    def test_what_went_another_way_while_it_was_being_closed_is_closed_externally(self) -> None:
+        market = protected()
+        market.held = dec(4)
+        market.close()
+        market.run()
+        market.ends(market.stop)
+        market.run()
+        assert market.exit.terms.quantity == 4
+        market.fills(market.exit, dec(4))
+        market.run()
+        assert (market.trade.state, market.trade.closed_outside) == (TradeState.CLOSED, 6)
+
+    def test_a_trade_whose_entry_was_never_written_ends_when_it_is_closed(self) -> None:
+        trade = close_asked(a_trade(), quantity=None, reason=ExitReason.REQUESTED, text="", request_id="", at=AT).after
+        step = next_step(trade, TradeOrders(), p.World())
+        assert isinstance(step, p.NeverSent)
+        over = noted(trade, step, at=AT)
+        assert over is not None
+        assert (over.after.state, over.after.closing) == (TradeState.NEVER_OPENED, None)
+        assert next_step(over.after, TradeOrders(), p.World()) == p.WAIT
+
     def test_a_pending_trade_is_closed_by_cancelling_its_entry(self) -> None:
         market = Market()
         market.works(market.entry)

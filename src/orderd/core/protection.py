@@ -36,6 +36,7 @@ from orderd.core.trade_steps import (
     Disarm,
     EndClosing,
     Judged,
+    NeverSent,
     ReadOrder,
     ReadPosition,
     Refused,
@@ -93,6 +94,8 @@ def _nothing_held(trade: Trade, orders: TradeOrders, sums: Figures) -> Iterator[
     """Whatever could still execute has nothing to close, and nothing to add to."""
     yield from _cancels(order for order in orders.closers if order.is_open)
     entry = orders.entry
+    if entry is None and trade.closing is not None:
+        yield NeverSent()
     if entry is not None and entry.is_open and (sums.entered or trade.closing is not None):
         yield from _cancels([entry])
     if trade.closing is not None and not any(order.is_open for order in orders.all):
@@ -153,6 +156,8 @@ def _after_exits(exits: list[Order], closing: Closing, world: World) -> Iterator
     if not exits:
         return
     last = exits[-1]
+    if last.state is OrderState.FILLED:
+        return  # it could not be larger: what is left has gone another way, or is free by now
     text = f"the exit ended {last.state}: {'' if last.reason is None else last.reason.message}"
     if closing.reason not in INSISTENT:
         yield EndClosing(failed=text)

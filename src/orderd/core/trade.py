@@ -181,6 +181,11 @@ class Trade(Value, frozen=True, kw_only=True):
         return self.state in OVER
 
     @property
+    def is_being_closed(self) -> bool:
+        """Whether a closing has not come to its end."""
+        return self.closing is not None or self.state is TradeState.CLOSING
+
+    @property
     def exit_side(self) -> Side:
         """The side of its stops and exits."""
         return Side.SELL if self.signal.side is Side.BUY else Side.BUY

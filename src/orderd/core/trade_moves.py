@@ -20,6 +20,7 @@ from orderd.core.trade_steps import (
     Disarm,
     EndClosing,
     Judged,
+    NeverSent,
     ReadOrder,
     SendExit,
     SendStop,
@@ -56,14 +57,14 @@ def noted(
             late = msgspec.structs.replace(trade.closing, is_late=True)
             why = Reason(code="STOP_END_UNPROVEN", message="the end of the stop is not proven; no exit is sent")
             return step(trade, TradeEvent.EXIT_WAITING, at, closing=late, reason=why)
-        case BeginClosing() | EndClosing() | Disarm() | Judged() | CloseExternally():
+        case BeginClosing() | EndClosing() | Disarm() | Judged() | CloseExternally() | NeverSent():
             return _concluded(trade, taken, at)
         case _:
             return None
 
 
 def _concluded(
-    trade: Trade, taken: BeginClosing | EndClosing | Disarm | Judged | CloseExternally, at: datetime
+    trade: Trade, taken: BeginClosing | EndClosing | Disarm | Judged | CloseExternally | NeverSent, at: datetime
 ) -> TradeStep:
     """What is decided without an order."""
     match taken:
@@ -79,6 +80,8 @@ def _concluded(
             return step(trade, TradeEvent.DISARMED, at, is_disarmed=True, handled_stops=handled, reason=why)
         case CloseExternally(held=held):
             return _gone(trade, held, at)
+        case NeverSent():
+            return never_sent(trade, "closed before its entry was written", code="CLOSED", at=at)
         case _:
             return step(trade, TradeEvent.TRADE_FILLED, at, is_entry_end_judged=True)
 
@@ -213,8 +216,8 @@ def candle_counted(trade: Trade, candle_time: datetime, *, at: datetime) -> Trad
     return step(trade, TradeEvent.CANDLE_COUNTED, at, candles=trade.candles + 1, candle_time=candle_time)
 
 
-def never_sent(trade: Trade, text: str, *, at: datetime) -> TradeStep:
-    """Return the trade as one whose entry was never written, and is too old to be."""
-    reason = Reason(code="STALE", message=text)
-    state = TradeState.NEVER_OPENED
-    return step(trade, TradeEvent.TRADE_NEVER_OPENED, at, state=state, reason=reason, closed_time=at)
+def never_sent(trade: Trade, text: str, *, at: datetime, code: str = "STALE") -> TradeStep:
+    """Return the trade as one whose entry was never written, and is not to be any more."""
+    reason = Reason(code=code, message=text)
+    changes = {"state": TradeState.NEVER_OPENED, "reason": reason, "closing": None, "closed_time": at}
+    return step(trade, TradeEvent.TRADE_NEVER_OPENED, at, **changes)

@@ -126,6 +126,10 @@ class Judged(Value, frozen=True, kw_only=True, tag=True):
     """The end of the entry has been looked at, and what is held is kept."""
 
 
+class NeverSent(Value, frozen=True, kw_only=True, tag=True):
+    """It is closed before its entry was written."""
+
+
 class CloseExternally(Value, frozen=True, kw_only=True, tag=True):
     """The broker holds nothing of it any more, and no order of ours has closed it."""
 
@@ -145,5 +149,6 @@ Step = (
     | Disarm
     | Judged
     | CloseExternally
+    | NeverSent
 )
 WAIT = Wait()

@@ -224,7 +224,7 @@ class Protector:
     async def _note(self, trade: Trade, step: Step, orders: TradeOrders) -> Trade:
         """Write down what is about to be done."""
         around = self.around[trade.account_id]
-        asset_class = orders.all[0].asset_class
+        asset_class = _asset_class(trade)
         record = noted(
             trade,
             step,

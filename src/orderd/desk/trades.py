@@ -178,14 +178,18 @@ class TradeDesk:
         known = account.blotter.by_key(trade.account_id, entry.client_order_id)
         if known is not None:
             return account.blotter.get(known)
-        if trade.is_over:
-            return None
-        can = account.broker.capabilities(asset_class_of_symbol(trade.signal.symbol))
-        intent = intent_of(trade, entry, can.times_in_force)
-        result = await self._engine.submit(intent, wait=api.Wait.JOURNAL, timeout_s=0)
-        async with self._book.lock(trade.trade_id):
-            await self._protector.attend(trade.trade_id)
-        return result.order
+        try:
+            async with self._book.lock(trade.trade_id):
+                if self._of(trade.trade_id).is_over:
+                    return None
+                can = account.broker.capabilities(asset_class_of_symbol(trade.signal.symbol))
+                intent = intent_of(trade, entry, can.times_in_force)
+                result = await self._engine.submit(intent, wait=api.Wait.JOURNAL, timeout_s=0)
+                await self._protector.attend(trade.trade_id)
+                return result.order
+        except EngineError:
+            self._protector.wake(trade.account_id, trade.trade_id)  # unless it is asked again, it ends
+            raise
 
     async def resume(self, trade_id: str) -> None:
         """Send an entry that a crash has left in its trade, while it is young; one that counts candles missed some."""
@@ -258,7 +262,7 @@ class TradeDesk:
         """The trade once its closing is over, or as it stands when the time is up."""
         try:
             async with asyncio.timeout(max(timeout_s, 0)):
-                while (trade := self._now(trade_id)).closing is not None and not trade.is_over:
+                while (trade := self._now(trade_id)).is_being_closed and not trade.is_over:
                     await self._book.changed(trade_id)
         except TimeoutError:
             pass
