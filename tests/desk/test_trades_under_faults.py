@@ -11,7 +11,6 @@ import pytest
 
 from orderd.core.order import OrderState, OrderType
 from orderd.core.trade import ExitReason, OnEntryEnd, OnPartial, Protection, Trade, TradeState
-from orderd.core.values import AccountId
 from orderd.engine.api import OrderRef, Wait
 from orderd.venue.faults import AnswerBody, Fault, FaultKind
 from orderd.venue.orders import Change, NewOrder, Status
@@ -20,6 +19,7 @@ from orderd.venue.orders import Side as VenueSide
 from orderd.venue.orders import TimeInForce as VenueTimeInForce
 from tests.desk.judge import TradeReferee
 from tests.desk.trading import desk, exits, held, is_closed, is_protected, live, opened, protected, quote, stops, until
+from tests.engine.seams import AFTER_COMMIT
 from tests.engine.world import ACCOUNT, World
 
 ORDERS = "/v2/orders"
@@ -543,38 +543,18 @@ def test_an_exit_after_the_close_waits_for_the_open_under_its_stop(tmp_path: Pat
 
 
 def test_a_trade_whose_entry_was_never_written_is_over_when_it_is_closed(tmp_path: Path) -> None:
+    """The process has died with the commit of the trade; one that counts candles is not sent by the next process."""
+
     async def story(world: World) -> None:
-        trade = await _died_before_its_entry(world)
+        world.arm(AFTER_COMMIT, 1)
+        asked = asyncio.ensure_future(opened(world, max_candles=3))
+        await asyncio.wait([asked, world.death], return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        await world.bury()
+        await world.start()
+        trade = desk(world).find(ACCOUNT, "t-1")
+        assert not desk(world).orders(trade)
         closed = await desk(world).close(trade.trade_id, timeout_s=5)
         assert closed.state is TradeState.NEVER_OPENED
 
     judged(tmp_path, story)
-
-
-@pytest.mark.parametrize("is_repeated", [True, False])
-def test_an_entry_that_was_never_written_is_sent_by_a_repeat_or_not_at_all(tmp_path: Path, is_repeated: bool) -> None:
-    async def story(world: World) -> None:
-        trade = await _died_before_its_entry(world)
-        await asyncio.sleep(30)
-        assert desk(world).get(trade.trade_id).state is TradeState.PENDING
-        if is_repeated:
-            assert (await opened(world)).replayed
-            await until(world, trade.trade_id, is_protected)
-        await asyncio.sleep(40)
-        assert (await opened(world)).trade.state is (TradeState.OPEN if is_repeated else TradeState.NEVER_OPENED)
-        assert held(world) == (10 if is_repeated else 0)
-
-    judged(tmp_path, story)
-
-
-async def _died_before_its_entry(world: World) -> Trade:
-    """The trade is on record, and the process has died with that commit."""
-    world.arm("after commit", 1)
-    asked = asyncio.ensure_future(opened(world))
-    await asyncio.wait([asked, world.death], return_when=asyncio.FIRST_COMPLETED)
-    asked.cancel()
-    await world.bury()
-    await world.start()
-    trade = desk(world).find(AccountId(ACCOUNT), "t-1")
-    assert not desk(world).orders(trade)
-    return trade
