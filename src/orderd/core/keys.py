@@ -78,6 +78,11 @@ def open_trade_key(account_id: str, decision_id: str, signal: Signal) -> str:
     return _key("o", account_id, signal.strategy, signal.symbol, signal.side, seen, *prices)
 
 
+def close_key(account_id: str, decision_id: str) -> str:
+    """The key of a decision's request to close a trade."""
+    return _key("c", account_id, decision_id)
+
+
 TOLD: Final = frozenset({"symbol", "side", "quantity", "notional"})
 """What every broker tells of an order in the words it was submitted with."""
 

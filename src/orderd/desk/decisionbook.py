@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from orderd.core.decisions import Decision, DecisionStep
+from orderd.core.decisions import Decision, DecisionKind, DecisionStatus, DecisionStep
 from orderd.core.records import RecordKind
 from orderd.core.values import OrderId
 from orderd.ports import Journal, OrderFilter, Record, RecordChange, RecordFilter
@@ -36,6 +36,11 @@ def decision_of(record: Record) -> Decision:
     return msgspec.structs.replace(_decode(record.state), sequence=record.sequence)
 
 
+def status_word(status: DecisionStatus, kind: DecisionKind) -> str:
+    """The one word that the journal filters a decision by: how far it has come, and what it is about."""
+    return f"{status}_{kind}"
+
+
 def change_of(step: DecisionStep) -> RecordChange:
     """The record of a step, ready to be written."""
     decision, said = step.after, step.after.said
@@ -44,7 +49,7 @@ def change_of(step: DecisionStep) -> RecordChange:
         kind=RecordKind.DECISION,
         account_id=said.account_id,
         client_key=said.decision_id,
-        status=decision.status.value,
+        status=status_word(decision.status, said.kind),
         is_open=decision.is_watched,
         symbol=said.symbol,
         strategy=said.strategy,

@@ -42,6 +42,7 @@ from orderd.desk.trades import TradeDesk
 from orderd.desk.unhurried import whole
 from orderd.engine import api
 from orderd.engine.account import Account
+from orderd.engine.engine import is_answered
 from orderd.engine.errors import EngineError, Kind
 
 log = structlog.get_logger("orderd.desk")
@@ -94,8 +95,10 @@ class DecisionDesk:
         async with self.book.hold(said.account_id, said.decision_id):
             known = self.book.find(said.account_id, said.decision_id)
             if known is not None:
+                said = self._with_its_trade(said)
                 same_content(known, said)
                 return self.told(known, replayed=True)
+            said = self._with_its_trade(said)
             self._check(said)
             why = await self._sizes.why_approval(said)
             decision = await self.book.record(self._begun(account, said, why))
@@ -115,6 +118,20 @@ class DecisionDesk:
             steps.append(approved(decision, EventSource.RISK, now, reason, by_person=False))
             self._approved_ns[decision.record_id] = account.clock.monotonic_ns()
         return steps
+
+    def _with_its_trade(self, said: Decided) -> Decided:
+        """An exit has its symbol and side from the trade that it closes; where the caller says them, too, they agree."""
+        if not said.linked_trade_id or isinstance(said.intent, SendOrder):
+            return said
+        trade = self._trade_of(said, said.linked_trade_id)
+        for field, given, its_own in (
+            ("symbol", said.symbol, trade.signal.symbol),
+            ("side", said.side or "", trade.exit_side),
+        ):
+            if given not in {"", its_own}:
+                rule = f"must be empty or that of the trade's exit, {its_own}"
+                raise EngineError(Kind.INVALID, "INVALID_FIELDS", f"{field} {rule}", fields=((field, rule),))
+        return msgspec.structs.replace(said, symbol=trade.signal.symbol, side=trade.exit_side)
 
     def _check(self, said: Decided) -> None:
         """Refuse what could never be carried out. Nothing is recorded then."""
@@ -349,6 +366,15 @@ class DecisionDesk:
         return (account_id, key) in self._sending
 
     # -------------------------------------------------------------------------------------------------------- as it is
+
+    async def answered(self, told: Told, timeout_s: float) -> Told:
+        """The same once the broker has answered for its order, or the time is up."""
+        if told.order is None:
+            return told
+        account = self._account(told.decision.said.account_id)
+        await account.blotter.wait(told.order, is_answered, timeout_s)
+        now = self.known(*told.decision.name)
+        return self.told(now, replayed=told.replayed)
 
     def known(self, account_id: str, decision_id: str) -> Decision:
         """The decision. Raises NOT_FOUND."""

@@ -143,6 +143,9 @@ class FillFilter(Value, frozen=True, kw_only=True):
     order_id: str = ""
     symbols: tuple[str, ...] = ()
     trade_ids: tuple[str, ...] = ()
+    decision_ids: tuple[str, ...] = ()
+    """Of their orders, like the trace ids."""
+    trace_ids: tuple[str, ...] = ()
     after: datetime | None = None
     before: datetime | None = None
 

@@ -9,6 +9,7 @@ import msgspec
 
 from oms.v1 import order_pb2
 from oms.v1 import order_service_pb2 as pb
+from orderd.core.records import RecordKind
 from orderd.engine.api import Engine, OrderRef
 from orderd.ports import FillFilter, OrderFilter, Page, Row
 from orderd.server import naming
@@ -41,7 +42,7 @@ class OrderReads:
         order = order_pb2.Order.FromString(data)
         raw = await self._journal.raw_payload(order.account_id, list(order.broker_order_ids))
         return splice.get_order_response(
-            data, fills, decision=_decision(order), broker_snapshot_json=(raw or b"").decode(errors="replace")
+            data, fills, decision=self._decision(order), broker_snapshot_json=(raw or b"").decode(errors="replace")
         )
 
     async def ListOrders(self, request: pb.ListOrdersRequest, call: Call) -> bytes:
@@ -82,6 +83,11 @@ class OrderReads:
         rows, token = self._cut(request, page, 0)
         compacted = self._compacted(order_id, rows) if position is None else 0
         return splice.list_order_events_response([row.data for row in rows], token, compacted)
+
+    def _decision(self, order: order_pb2.Order) -> bytes | None:
+        """The decision as it is recorded; what the order itself tells of it when nobody has."""
+        record = self._journal.find_record(RecordKind.DECISION, order.account_id, order.decision_id)
+        return _told_by(order) if record is None or not order.decision_id else record.body
 
     def _compacted(self, order_id: str, rows: Sequence[Row]) -> int:
         """How many events of the story's beginning are no longer kept: versions have no gaps."""
@@ -125,6 +131,8 @@ def _fill_filters(ask: FillsAsk) -> list[FillFilter]:
             order_id=order_id,
             symbols=where.symbols,
             trade_ids=where.trade_ids,
+            decision_ids=where.decision_ids,
+            trace_ids=where.trace_ids,
             after=where.after,
             before=where.before,
         )
@@ -132,7 +140,7 @@ def _fill_filters(ask: FillsAsk) -> list[FillFilter]:
     ]
 
 
-def _decision(order: order_pb2.Order) -> bytes | None:
+def _told_by(order: order_pb2.Order) -> bytes | None:
     """The decision as far as the order itself tells it."""
     if not order.decision_id:
         return None

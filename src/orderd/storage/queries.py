@@ -92,6 +92,10 @@ def orders_page(where: OrderFilter, accounts: Sequence[str], after_key: Key | No
     return _orders_text(shape), {"limit": limit, **numbered(driving, branches), **looked_at, **ranges}
 
 
+OF_ORDERS: Final = ("decision_id", "trace_id")
+"""What a fill is asked for by, and only its order says."""
+
+
 def fills_page(where: FillFilter, after_key: Key | None, limit: int) -> tuple[Query, Values]:
     """Oldest first by booking: head, fill_number, body; at most `limit` rows."""
     asked = {
@@ -99,6 +103,8 @@ def fills_page(where: FillFilter, after_key: Key | None, limit: int) -> tuple[Qu
         "trade_id": where.trade_ids,
         "symbol": where.symbols,
         "account_id": where.account_ids,
+        "decision_id": where.decision_ids,
+        "trace_id": where.trace_ids,
     }
     given = {name: list(dict.fromkeys(values)) for name, values in asked.items() if values}
     ranges: Values = {}
@@ -110,7 +116,8 @@ def fills_page(where: FillFilter, after_key: Key | None, limit: int) -> tuple[Qu
         ranges["recorded_before"] = microseconds(where.before)
     # What was booked since a moment is little; what an account ever booked is not. Later pages begin at their key.
     is_by_time = where.after is not None and after_key is None
-    narrow = ("order_id", "trade_id") if is_by_time else tuple(given)
+    is_by_order = any(name in given for name in OF_ORDERS)
+    narrow = ("order_id", "trade_id") if is_by_time or is_by_order else tuple(given)
     driver = next((name for name in narrow if 0 < len(given.get(name, ())) <= MAX_BRANCHES), "")
     driving = (driver,) if driver else ()
     branches = [(value,) for value in given[driver]] if driver else [()]
@@ -240,12 +247,13 @@ def _orders_text(shape: Shape) -> Query:
 @lru_cache(maxsize=256)
 def _fills_text(shape: Shape) -> Query:
     checked = [_FILL_RANGES[name] for name in shape.ranges if name in _FILL_RANGES]
-    checked += [is_among(fills.c[name]) for name in shape.looked_at]
+    checked += [_of_orders(name) if name in OF_ORDERS else is_among(fills.c[name]) for name in shape.looked_at]
     if "trade_id" in shape.driving:
         checked.append(fills.c.trade_id != _EMPTY)
     place: ColumnElement[Any] = fills.c.fill_number
     if not shape.driving:
-        place = not_walked(place) if "by_time" in shape.ranges else place
+        is_walked = "by_time" not in shape.ranges and not any(name in OF_ORDERS for name in shape.looked_at)
+        place = place if is_walked else not_walked(place)
         rows = select(HEAD, fills.c.fill_number, fills.c.body).where(*checked).order_by(place)
         return compiled(first_rows(rows))
     branches = [
@@ -260,6 +268,13 @@ def _fills_text(shape: Shape) -> Query:
         .join_from(page, fills, fills.c.fill_number == page.c.fill_number)
         .order_by(page.c.fill_number)
     )
+
+
+def _of_orders(name: str) -> Condition:
+    """Fills of the orders that carry one of these: few orders, so they are found first."""
+    values = func.json_each(parameter(name, Text)).table_valued("value")
+    carried = select(orders.c.order_id).where(orders.c[name] != _EMPTY, orders.c[name].in_(select(values.c.value)))
+    return fills.c.order_id.in_(carried)
 
 
 def branch_of(columns: Any, driving: tuple[str, ...], number: int) -> list[Condition]:  # noqa: ANN401

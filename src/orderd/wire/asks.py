@@ -124,6 +124,8 @@ class FillQuery(Value, frozen=True, kw_only=True):
     order_ids: tuple[str, ...] = ()
     symbols: tuple[str, ...] = ()
     trade_ids: tuple[str, ...] = ()
+    decision_ids: tuple[str, ...] = ()
+    trace_ids: tuple[str, ...] = ()
     after: datetime | None = None
     before: datetime | None = None
 

@@ -53,6 +53,12 @@ class Fields:
         self.violations.append(Violation(field=self._prefix + field, rule=rule))
         self._reasons.append(reason)
 
+    def also(self, problem: Invalid) -> None:
+        """Note everything that is wrong with a message inside this one."""
+        for violation in problem.violations:
+            self.violations.append(violation)
+            self._reasons.append(problem.reason)
+
     def invalid(self) -> Invalid:
         """Everything noted. A special reason stands only when it is the whole problem."""
         reason = self._reasons[0] if len(self._reasons) == 1 else INVALID_FIELDS

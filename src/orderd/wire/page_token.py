@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from oms.v1 import broker_service_pb2 as broker_pb
+from oms.v1 import decision_service_pb2 as decision_pb
 from oms.v1 import order_service_pb2 as service_pb
 from oms.v1 import trade_service_pb2 as trade_pb
 from orderd.core.values import Value
@@ -28,6 +29,7 @@ Listing = (
     | broker_pb.ListDiscrepanciesRequest
     | trade_pb.ListCompletedTradesRequest
     | trade_pb.ListTradesRequest
+    | decision_pb.ListDecisionsRequest
 )
 Key = tuple[int | str, ...]
 

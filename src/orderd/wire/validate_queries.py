@@ -94,6 +94,8 @@ def fills_ask(request: service_pb.ListFillsRequest) -> FillsAsk | Invalid:
         order_ids=fields.several("order_ids", request.order_ids),
         symbols=fields.several("symbols", request.symbols, MAX_SYMBOL),
         trade_ids=fields.several("trade_ids", request.trade_ids),
+        decision_ids=fields.several("decision_ids", request.decision_ids),
+        trace_ids=fields.several("trace_ids", request.trace_ids),
         after=fields.time("after_time", request.after_time if request.HasField("after_time") else None),
         before=fields.time("before_time", request.before_time if request.HasField("before_time") else None),
     )

@@ -100,6 +100,7 @@ class TradeQuery(Value, frozen=True, kw_only=True):
     strategies: tuple[str, ...]
     decision_ids: tuple[str, ...]
     trace_ids: tuple[str, ...]
+    trade_ids: tuple[str, ...]
     created_after: datetime | None
     created_before: datetime | None
 
@@ -300,6 +301,7 @@ def trades_ask(request: pb.ListTradesRequest) -> TradesAsk | Invalid:
         strategies=fields.several("strategies", request.strategies),
         decision_ids=fields.several("decision_ids", request.decision_ids),
         trace_ids=fields.several("trace_ids", request.trace_ids),
+        trade_ids=fields.several("trade_ids", request.trade_ids),
         created_after=_time("created_after_time", request, "created_after_time", fields),
         created_before=_time("created_before_time", request, "created_before_time", fields),
     )

@@ -110,9 +110,9 @@ class RecordDecisionRequest(_message.Message):
     account_id: _builtins.str
     """The account. Optional when exactly one account is configured."""
     symbol: _builtins.str
-    """Canonical symbol. Required, except with an intent that has it."""
+    """Canonical symbol. Required, except with an intent or a linked trade that has it."""
     side: _order_pb2.Side.ValueType
-    """Which way to trade. Required, except with an intent that has it."""
+    """Which way to trade. Required, except with an intent or a linked trade that has it."""
     kind: _order_pb2.DecisionKind.ValueType
     """Entry or exit. Required."""
     confidence: _builtins.str
@@ -126,7 +126,7 @@ class RecordDecisionRequest(_message.Message):
     strategy: _builtins.str
     """Name of the strategy, at most 128 characters."""
     linked_trade_id: _builtins.str
-    """For an exit: the trade it closes."""
+    """For an exit: the trade it closes, our id. An intent to close one has it."""
     execute: _builtins.bool
     """Send the intent at once when no approval is needed. Otherwise it waits for ApproveDecision."""
     @_builtins.property
@@ -397,7 +397,7 @@ class DecisionEntry(_message.Message):
     TRADE_STATE_FIELD_NUMBER: _builtins.int
     LIFECYCLE_FIELD_NUMBER: _builtins.int
     order_status: _order_pb2.OrderStatus.ValueType
-    """Status of its latest order. Unspecified: no order stands because of it."""
+    """Status of its order: its latest entry or exit, else its latest order. Unspecified: none stands because of it."""
     order_id: _builtins.str
     """That order."""
     broker_order_id: _builtins.str

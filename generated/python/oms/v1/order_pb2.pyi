@@ -582,7 +582,7 @@ class _DecisionStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Decisi
     DECISION_STATUS_RECORDED: _DecisionStatus.ValueType  # 1
     """Written down; nothing was sent because of it yet."""
     DECISION_STATUS_PENDING_APPROVAL: _DecisionStatus.ValueType  # 2
-    """Its intent is above the size that needs a person's word."""
+    """Its intent waits for a person's word: it is above the size that needs one, or could not be sent in time."""
     DECISION_STATUS_APPROVED: _DecisionStatus.ValueType  # 3
     """Approved; its order or trade is on the way to be recorded."""
     DECISION_STATUS_REJECTED: _DecisionStatus.ValueType  # 4
@@ -600,7 +600,7 @@ DECISION_STATUS_UNSPECIFIED: DecisionStatus.ValueType  # 0
 DECISION_STATUS_RECORDED: DecisionStatus.ValueType  # 1
 """Written down; nothing was sent because of it yet."""
 DECISION_STATUS_PENDING_APPROVAL: DecisionStatus.ValueType  # 2
-"""Its intent is above the size that needs a person's word."""
+"""Its intent waits for a person's word: it is above the size that needs one, or could not be sent in time."""
 DECISION_STATUS_APPROVED: DecisionStatus.ValueType  # 3
 """Approved; its order or trade is on the way to be recorded."""
 DECISION_STATUS_REJECTED: DecisionStatus.ValueType  # 4

@@ -909,6 +909,8 @@ class ListFillsRequest(_message.Message):
     BEFORE_TIME_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    DECISION_IDS_FIELD_NUMBER: _builtins.int
+    TRACE_IDS_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Fills in one page; 0 means 50, more than 1000 means 1000."""
     page_token: _builtins.str
@@ -937,6 +939,14 @@ class ListFillsRequest(_message.Message):
     def before_time(self) -> _timestamp_pb2.Timestamp:
         """Recorded before this moment."""
 
+    @_builtins.property
+    def decision_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Decisions of the orders."""
+
+    @_builtins.property
+    def trace_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Trace ids of the orders."""
+
     def __init__(
         self,
         *,
@@ -948,10 +958,12 @@ class ListFillsRequest(_message.Message):
         before_time: _timestamp_pb2.Timestamp | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        decision_ids: _abc.Iterable[_builtins.str] | None = ...,
+        trace_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["after_time", b"after_time", "before_time", b"before_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_ids", b"account_ids", "after_time", b"after_time", "before_time", b"before_time", "order_ids", b"order_ids", "page_size", b"page_size", "page_token", b"page_token", "symbols", b"symbols", "trade_ids", b"trade_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_ids", b"account_ids", "after_time", b"after_time", "before_time", b"before_time", "decision_ids", b"decision_ids", "order_ids", b"order_ids", "page_size", b"page_size", "page_token", b"page_token", "symbols", b"symbols", "trace_ids", b"trace_ids", "trade_ids", b"trade_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

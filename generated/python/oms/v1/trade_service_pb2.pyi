@@ -1307,6 +1307,7 @@ class ListTradesRequest(_message.Message):
     CREATED_BEFORE_TIME_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TRADE_IDS_FIELD_NUMBER: _builtins.int
     open_only: _builtins.bool
     """Only trades that are not over."""
     page_size: _builtins.int
@@ -1345,6 +1346,10 @@ class ListTradesRequest(_message.Message):
     def created_before_time(self) -> _timestamp_pb2.Timestamp:
         """Created before this moment."""
 
+    @_builtins.property
+    def trade_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Our trade ids."""
+
     def __init__(
         self,
         *,
@@ -1359,10 +1364,11 @@ class ListTradesRequest(_message.Message):
         created_before_time: _timestamp_pb2.Timestamp | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        trade_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_after_time", b"created_after_time", "created_before_time", b"created_before_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_ids", b"account_ids", "created_after_time", b"created_after_time", "created_before_time", b"created_before_time", "decision_ids", b"decision_ids", "open_only", b"open_only", "page_size", b"page_size", "page_token", b"page_token", "states", b"states", "strategies", b"strategies", "symbols", b"symbols", "trace_ids", b"trace_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_ids", b"account_ids", "created_after_time", b"created_after_time", "created_before_time", b"created_before_time", "decision_ids", b"decision_ids", "open_only", b"open_only", "page_size", b"page_size", "page_token", b"page_token", "states", b"states", "strategies", b"strategies", "symbols", b"symbols", "trace_ids", b"trace_ids", "trade_ids", b"trade_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
