@@ -200,7 +200,7 @@ async def _serve_on(  # noqa: PLR0917 - the parts of a server
         quotes = {str(w.account.account_id): w.holdings for w in workers}
         desk = Desk(journal, blotter, engine, accounts, quotes=quotes)
         await desk.open()
-        parts = DeskParts(trades=desk.trades, completed=completed)
+        parts = DeskParts(trades=desk.trades, completed=completed, decisions=desk.decisions)
         server = GrpcServer(engine, address=settings.grpc_address, bounds=_bounds(settings), desk=parts)
         metrics = MetricsServer(engine, settings.http_address) if settings.http_address else None
         try:

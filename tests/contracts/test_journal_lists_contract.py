@@ -297,7 +297,8 @@ async def test_fills_are_listed_in_booking_order_by_every_filter(journal: Journa
     for number in range(60):
         account, symbol = chance.choice(["a", "b"]), chance.choice(["AAPL", "SPY"])
         trade = chance.choice(["", "r-1"])
-        one = order(account_id=AccountId(account), symbol=symbol, trade_id=trade)
+        named = {"decision_id": f"d-{symbol}", "trace_id": f"t-{account}"}
+        one = order(account_id=AccountId(account), symbol=symbol, trade_id=trade, **named)
         at = chance.randrange(100)
         await journal.append([new(one, submitted(), filled(fill(f"f-{number}", recorded=moment(at))))])
         expected.append((account, symbol, trade, one.order_id, at))
@@ -311,6 +312,12 @@ async def test_fills_are_listed_in_booking_order_by_every_filter(journal: Journa
         ({"after": moment(20), "before": moment(70)}, lambda f: 20 < f[4] < 70),
         ({"symbols": (*tuple(f"S{i}" for i in range(99)), "SPY")}, lambda f: f[1] == "SPY"),
         ({"account_ids": ("none",)}, lambda _: False),
+        ({"decision_ids": ("d-SPY",)}, lambda f: f[1] == "SPY"),
+        ({"trace_ids": ("t-a", "t-none")}, lambda f: f[0] == "a"),
+        ({"decision_ids": ("d-SPY",), "trace_ids": ("t-b",)}, lambda f: f[:2] == ("b", "SPY")),
+        ({"trace_ids": ("t-a",), "trade_ids": ("r-1",)}, lambda f: (f[0], f[2]) == ("a", "r-1")),
+        ({"decision_ids": ("d-SPY",), "after": moment(20)}, lambda f: f[1] == "SPY" and f[4] > 20),
+        ({"decision_ids": ("none",)}, lambda _: False),
     ]
     for filters, matches in wanted:
         found: list[str] = []

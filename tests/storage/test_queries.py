@@ -176,6 +176,11 @@ FILLS: dict[str, tuple[dict[str, Any], str]] = {
         {"account_ids": ("a",), "after": START},
         "SEARCH fills USING INDEX fills_by_time (recorded_us>?)",
     ),
+    "a decision": ({"decision_ids": ("d",)}, "SEARCH fills USING INDEX fills_by_order (order_id=?)"),
+    "a trace since": (
+        {"trace_ids": ("t",), "account_ids": ("a",), "after": START},
+        "SEARCH fills USING INDEX fills_by_order (order_id=?)",
+    ),
     "a trade since": ({"trade_ids": ("r",), "after": START}, "SEARCH fills USING INDEX fills_by_trade (trade_id=?)"),
 }
 

@@ -120,7 +120,7 @@ class DecisionDesk:
         return steps
 
     def _with_its_trade(self, said: Decided) -> Decided:
-        """An exit has its symbol and side from the trade that it closes; where the caller says them, too, they agree."""
+        """An exit has the symbol and side of the trade that it closes; where the caller says them, too, they agree."""
         if not said.linked_trade_id or isinstance(said.intent, SendOrder):
             return said
         trade = self._trade_of(said, said.linked_trade_id)

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 from google.protobuf.descriptor import FileDescriptor
 
-from oms.v1 import trade_service_pb2
+from oms.v1 import decision_service_pb2, trade_service_pb2
+from orderd.desk.decisions import DecisionDesk
 from orderd.desk.trades import TradeDesk
 from orderd.engine.api import Engine
+from orderd.server.decisions import DecisionCalls
 from orderd.server.desk_stream import DeskStreams
 from orderd.server.results import AsOf, ResultCalls
 from orderd.server.trades import TradeCalls
@@ -18,6 +20,7 @@ class DeskParts:
 
     trades: TradeDesk | None = None
     completed: AsOf | None = None
+    decisions: DecisionDesk | None = None
 
 
 NO_DESK = DeskParts()
@@ -30,5 +33,7 @@ def services(engine: Engine, desk: DeskParts) -> list[tuple[FileDescriptor, tupl
         of_trades.append(TradeCalls(engine, desk.trades))
     if desk.completed is not None:
         of_trades.append(ResultCalls(engine, desk.completed))
-    found = [(trade_service_pb2.DESCRIPTOR, tuple(of_trades))]
+    found: list[tuple[FileDescriptor, tuple[object, ...]]] = [(trade_service_pb2.DESCRIPTOR, tuple(of_trades))]
+    if desk.decisions is not None:
+        found.append((decision_service_pb2.DESCRIPTOR, (DecisionCalls(engine, desk.decisions),)))
     return [] if desk == NO_DESK else found

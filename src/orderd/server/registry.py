@@ -27,6 +27,7 @@ SLOW_WAIT_S: Final = 6.0
 """The same for calls that wait up to 5 s for a broker's word."""
 _ORDERS: Final = "/oms.v1.OrderService/"
 _TRADES: Final = "/oms.v1.TradeService/"
+_DECISIONS: Final = "/oms.v1.DecisionService/"
 _BROKER: Final = "/oms.v1.BrokerService/"
 STARTS_SOMETHING: Final = frozenset(
     {
@@ -35,6 +36,7 @@ STARTS_SOMETHING: Final = frozenset(
         f"{_ORDERS}ReplaceOrder",
         f"{_BROKER}Reconcile",
         f"{_TRADES}OpenTrade",
+        f"{_DECISIONS}ApproveDecision",
     }
 )
 """Refused while the server leaves. Cancels, reads and resumes are taken to the last moment."""
@@ -44,10 +46,12 @@ ALWAYS_TAKEN: Final = frozenset(
         f"{_ORDERS}CancelAllOrders",
         f"{_TRADES}CloseTrade",
         f"{_TRADES}CancelPendingEntries",
+        f"{_DECISIONS}RejectDecision",
     }
 )
 """Taken also when as many calls are under way as there may be: getting out must work."""
 WAITS_FOR_A_BROKER: Final = STARTS_SOMETHING | {
+    f"{_DECISIONS}RecordDecision",
     f"{_ORDERS}CancelOrder",
     f"{_ORDERS}CancelAllOrders",
     f"{_BROKER}ListBrokerOrders",

@@ -1,6 +1,6 @@
 """Requests about decisions: what was decided and what is to be sent for it, a person's word, and the lists.
 
-An intent is checked as the request it stands for would be, with the decision's account, id, trace id and strategy in it.
+An intent is checked as the request it stands for, with the decision's account, id, trace id and strategy in it.
 """
 
 from datetime import datetime
