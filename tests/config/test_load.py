@@ -317,6 +317,7 @@ BAD_VALUES = {
     "accounts.a.risk.max_position_percent": [9.5, "0", "1000.1"],
     "accounts.a.risk.approval_above_notional": [0.5, "0", "-1", "Infinity", "25,000", True],
     "accounts.a.risk.approval_price_percent": [0.5, "0", "-1", "NaN", "2 %"],
+    "accounts.a.risk.extended_exit_offset_percent": [0.5, "0", "50.1"],
 }  # fmt: skip
 REFUSED = [(key, value) for key, values in BAD_VALUES.items() for value in values]
 

@@ -132,6 +132,18 @@ class TestClosing:
         assert (over.after.state, over.after.closing) == (TradeState.NEVER_OPENED, None)
         assert next_step(over.after, TradeOrders(), p.World()) == p.WAIT
 
+    def test_a_position_that_is_gone_while_nothing_protects_it_closes_the_trade_after_a_while(self) -> None:
+        market = protected()
+        market.held = dec(0)
+        market.ends(market.stop, OrderState.CANCELED)
+        market.run()
+        assert "holds less" in market.last.alarm
+        assert market.trade.state is TradeState.OPEN
+        market.ages_by(10)
+        market.run()
+        assert market.trade.state is TradeState.CLOSED
+        assert market.trade.exit_reason is ExitReason.EXTERNAL
+
     def test_a_pending_trade_is_closed_by_cancelling_its_entry(self) -> None:
         market = Market()
         market.works(market.entry)

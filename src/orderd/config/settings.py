@@ -112,6 +112,14 @@ class RiskSettings(BaseModel):
     """Value above which what a decision would send waits until a person approves it. Unset: nothing waits."""
     approval_price_percent: Annotated[AnyDecimal | None, Allowed('a positive decimal in quotes; "2" means 2 %')] = None
     """How far the market may be from the decision's price when it is approved, either way, in percent."""
+    extended_exit_offset_percent: Annotated[
+        Annotated[Decimal, BeforeValidator(checks.decimal), Field(gt=0, le=50)] | None,
+        Allowed('a positive decimal in quotes, up to "50"; "0.5" means half a percent'),
+    ] = None
+    """Outside the regular session a trade's exit is a limit order so far beyond the last price, in percent.
+
+    Unset: the stop stays where it is, and the exit waits for the open.
+    """
 
 
 class RetentionSettings(BaseModel):

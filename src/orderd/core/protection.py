@@ -61,6 +61,8 @@ REARMS = 3
 """How often in a session an ended stop is placed again that nobody asked to end."""
 LOOK_S = 2
 """Between two looks at what only the broker's position can tell."""
+CLOSED_S = 30
+"""Between two looks at a session that is closed."""
 INSIST_S = (1, 2, 4, 8, 15, 30, 60)
 """Before an exit is tried again that nobody waits for: by how often it has failed."""
 
@@ -123,7 +125,7 @@ def _close(trade: Trade, closing: Closing, orders: TradeOrders, sums: Figures, w
         kept = next(_hold(trade, orders, sums, world), WAIT)
         if not isinstance(kept, BeginClosing | Wait):
             yield kept
-        yield Wait(seconds=Decimal(LOOK_S), alarm="the session is closed: the exit is due at the open")
+        yield Wait(seconds=Decimal(CLOSED_S), alarm="the session is closed: the exit is due at the open")
     yield from _entry_ended(orders, world)
     yield from _room(closing, orders, sums, world)
     if world.held is None:
@@ -243,6 +245,7 @@ def _hold(trade: Trade, orders: TradeOrders, sums: Figures, world: World) -> Ite
     yield from _way_clear(trade, orders, world)
     if world.held is None:
         yield ReadPosition()
+    yield from _gone_away(orders, world)
     yield from _covered(trade, orders, min(target, _armable(orders, world)), world)
     yield Wait(seconds=Decimal(LOOK_S), alarm="the broker holds less than the fills of this trade say")
 
@@ -322,6 +325,13 @@ def _way_clear(trade: Trade, orders: TradeOrders, world: World) -> Iterator[Step
         yield from _cancels([entry])
         yield ReadOrder(order_id=entry.order_id)
     yield from _others_gone(world)
+
+
+def _gone_away(orders: TradeOrders, world: World) -> Iterator[Step]:
+    """The broker holds nothing of it: believed once nothing has happened for a while that it may not show yet."""
+    is_quiet = all(world.age_s(order) >= PROOF_S for order in orders.all)
+    if _in_direction(orders, world) <= 0 and is_quiet and not any(order.is_open for order in orders.closers):
+        yield CloseExternally(held=world.held or ZERO)
 
 
 def _armable(orders: TradeOrders, world: World) -> Decimal:

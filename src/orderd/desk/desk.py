@@ -33,6 +33,8 @@ MARK_EVERY_S = 5.0
 """The mark is set to where the desk was so long ago: what it has woken since then is done by now."""
 LOOK_S = 2.0
 """Between two looks at the prices of what is held."""
+CLOSED_LOOK_S = 60.0
+"""The same while the session is closed."""
 
 
 class Desk:
@@ -114,9 +116,10 @@ class Desk:
         account = self._accounts[account_id]
         await account.recovered.wait()
         while not account.is_stopping:
-            await account.pause(LOOK_S)
+            await account.pause(LOOK_S if self.protector.around[account_id].is_open else CLOSED_LOOK_S)
             held = [trade for trade in self.book.live(account_id) if trade.open_quantity]
             if held and not account.is_stopping:
+                await self.protector.around[account_id].refresh_clock()
                 await self._prices(account_id, held)
 
     async def _prices(self, account_id: str, held: list[Trade]) -> None:

@@ -232,6 +232,7 @@ class Protector:
             session=around.session,
             last_stop=orders.stops[-1].order_id if orders.stops else None,
             tick=around.account.broker.price_increment(asset_class, trade.stop_price),
+            exit_price=around.exit_price(trade),
         )
         if record is None:
             return trade

@@ -1,13 +1,13 @@
 """What the world looks like around a trade: the broker's session and position, and the account's other orders."""
 
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from orderd.core.instruments import asset_class_of_symbol
 from orderd.core.order import AssetClass, Order, OrderClass, OrderState, Side
 from orderd.core.trade import Trade, TradeOrders
 from orderd.core.trade_steps import Refused, World
-from orderd.core.values import ZERO, OrderId, add
+from orderd.core.values import EXACT, ROUNDED, ZERO, OrderId, add, multiply, subtract
 from orderd.engine.account import Account
 from orderd.engine.holdings import held_of
 from orderd.ports import BrokerClock, BrokerError
@@ -104,13 +104,25 @@ class Surroundings:
             is_opposite_ending=bool(waiting),
             refuses_opposite=can.opposite_orders is not OppositeOrders.ALLOWED,
             can_replace_quantity=can.can_replace_quantity,
-            takes_exits=self.is_open or asset_class is AssetClass.CRYPTO,
+            takes_exits=self.is_open or asset_class is AssetClass.CRYPTO or self.exit_price(trade) is not None,
             is_frozen=is_frozen,
             refused=self._refused(orders),
             unchangeable=tuple(o.order_id for o in orders.stops if o.order_id in self.unchangeable),
             through_s=None if since is None else _seconds(now_ns - since),
             session=self.session,
         )
+
+    def exit_price(self, trade: Trade) -> Decimal | None:
+        """The limit of an exit outside the regular session; None inside it, and where none can go out."""
+        offset = self.account.policy.limits.extended_exit_offset_percent
+        last = self.prices.get(trade.signal.symbol)
+        asset_class = asset_class_of_symbol(trade.signal.symbol)
+        can = self.account.broker.capabilities(asset_class)
+        if self.is_open or offset is None or last is None or not can.takes_extended_hours:
+            return None
+        factor = EXACT.divide(offset, Decimal(100))
+        price = multiply(last, subtract(Decimal(1), factor) if trade.sign > 0 else add(Decimal(1), factor))
+        return beyond(price, self.account.broker.price_increment(asset_class, price), trade.sign)
 
     def _refused(self, orders: TradeOrders) -> tuple[tuple[OrderId, Refused], ...]:
         sort = self.account.broker.sort_refusal
@@ -136,6 +148,14 @@ def _is_in_the_way(order: Order, entry_side: Side) -> bool:
     """A plain order of ours that would be opposite to a stop or exit; complex ones are exempt, others' are not ours."""
     is_plain = order.intent.order_class is OrderClass.SIMPLE and order.parent_order_id is None
     return is_plain and order.intent.side is entry_side and not order.is_external and not order.intent.is_exit
+
+
+def beyond(price: Decimal, tick: Decimal | None, sign: int) -> Decimal:
+    """A whole number of ticks at this price, rounded to the side on which the order executes sooner."""
+    if tick is None:
+        return price
+    rounding = ROUND_FLOOR if sign > 0 else ROUND_CEILING
+    return multiply(ROUNDED.divide(price, tick).to_integral_value(rounding=rounding), tick)
 
 
 def _seconds(ns: int) -> Decimal:

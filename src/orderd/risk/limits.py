@@ -72,6 +72,8 @@ class Limits(Value, frozen=True, kw_only=True):
     """Value above which the intent of a decision waits for a person; unset: never."""
     approval_price_percent: Decimal | None = None
     """How far the market may have moved from a decision's price when it is approved, in percent."""
+    extended_exit_offset_percent: Decimal | None = None
+    """How far an exit's limit is from the last price outside the regular session, in percent; unset: none goes out."""
 
     @property
     def has_breaker(self) -> bool:
