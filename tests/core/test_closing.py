@@ -180,6 +180,9 @@ class TestClosing:
         market.run()
         assert not market.stop.pending_cancel
         assert "due at the open" in market.last.alarm
+        assert market.last.seconds == 300
+        soon = msgspec.structs.replace(market.world(None), opens_in_s=dec(7))
+        assert next_step(market.trade, market.all, soon).seconds == 8
         market.takes_exits = True
         market.run()
         assert market.stop.pending_cancel

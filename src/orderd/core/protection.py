@@ -61,8 +61,8 @@ REARMS = 3
 """How often in a session an ended stop is placed again that nobody asked to end."""
 LOOK_S = 2
 """Between two looks at what only the broker's position can tell."""
-CLOSED_S = 30
-"""Between two looks at a session that is closed."""
+CLOSED_S = 300
+"""At most between two looks at a session that is closed."""
 INSIST_S = (1, 2, 4, 8, 15, 30, 60)
 """Before an exit is tried again that nobody waits for: by how often it has failed."""
 
@@ -125,7 +125,7 @@ def _close(trade: Trade, closing: Closing, orders: TradeOrders, sums: Figures, w
         kept = next(_hold(trade, orders, sums, world), WAIT)
         if not isinstance(kept, BeginClosing | Wait):
             yield kept
-        yield Wait(seconds=Decimal(CLOSED_S), alarm="the session is closed: the exit is due at the open")
+        yield Wait(seconds=_until_open(world), alarm="the session is closed: the exit is due at the open")
     yield from _entry_ended(orders, world)
     yield from _room(closing, orders, sums, world)
     if world.held is None:
@@ -145,6 +145,13 @@ def _unknown(orders: TradeOrders) -> Iterator[Step]:
     for order in orders.closers:
         if order.state is OrderState.UNKNOWN:
             yield Wait(alarm=f"the outcome of {order.order_id} is not known: nothing else is sent for this trade")
+
+
+def _until_open(world: World) -> Decimal:
+    """A second more than the broker says it takes, and never so long that it could err much."""
+    if world.opens_in_s is None:
+        return Decimal(CLOSED_S)
+    return min(add(max(world.opens_in_s, ZERO), Decimal(1)), Decimal(CLOSED_S))
 
 
 def _exits_of(trade: Trade, closing: Closing, orders: TradeOrders) -> list[Order]:

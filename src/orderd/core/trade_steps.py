@@ -37,6 +37,8 @@ class World(Value, frozen=True, kw_only=True):
     can_replace_quantity: bool = True
     takes_exits: bool = True
     """The session is open, or the broker takes an exit outside it."""
+    opens_in_s: Decimal | None = None
+    """Until the session opens. None: it is open, or nobody knows."""
     is_frozen: bool = False
     """Halted, stops and exits included."""
     refused: tuple[tuple[OrderId, Refused], ...] = ()

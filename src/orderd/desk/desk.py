@@ -33,7 +33,7 @@ MARK_EVERY_S = 5.0
 """The mark is set to where the desk was so long ago: what it has woken since then is done by now."""
 LOOK_S = 2.0
 """Between two looks at the prices of what is held."""
-CLOSED_LOOK_S = 60.0
+CLOSED_LOOK_S = 300.0
 """The same while the session is closed."""
 
 

@@ -1,6 +1,7 @@
 """What the world looks like around a trade: the broker's session and position, and the account's other orders."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from orderd.core.instruments import asset_class_of_symbol
@@ -79,6 +80,12 @@ class Surroundings:
         """Whether the session is open by the broker's last word; True when it has never said."""
         return self._clock is None or self._clock.is_open
 
+    def _opens_in_s(self, now_ns: int) -> Decimal | None:
+        if self._clock is None or self._clock.is_open:
+            return None
+        said_us = (self._clock.next_open - self._clock.time) // timedelta(microseconds=1)
+        return subtract(Decimal(said_us) / 1_000_000, _seconds(now_ns - self._clock_ns))
+
     @property
     def session(self) -> str:
         """The day of the session, YYYY-MM-DD, by the broker's clock."""
@@ -105,6 +112,7 @@ class Surroundings:
             refuses_opposite=can.opposite_orders is not OppositeOrders.ALLOWED,
             can_replace_quantity=can.can_replace_quantity,
             takes_exits=self.is_open or asset_class is AssetClass.CRYPTO or self.exit_price(trade) is not None,
+            opens_in_s=self._opens_in_s(now_ns),
             is_frozen=is_frozen,
             refused=self._refused(orders),
             unchangeable=tuple(o.order_id for o in orders.stops if o.order_id in self.unchangeable),
