@@ -195,3 +195,26 @@ async def test_resume_stream(tmp_path: Path) -> None:
         assert seen == sorted(seen)
         assert len(seen) <= last + 1
         assert await server.stop() == 0
+
+
+async def test_the_trading_bot_goes_on_after_a_kill(tmp_path: Path) -> None:
+    line = ("trade_bot.py", "AAPL", "190", "--key", "bot-1")
+    async with serving(*DEV, cwd=tmp_path) as server:
+        process = await example(*line, "--hold-s", "60", address=server.address, cwd=tmp_path)
+        assert process.stdout is not None
+        async with asyncio.timeout(30):
+            while b" PROTECTED " not in await process.stdout.readline():
+                pass
+        process.kill()
+        await process.communicate()
+        for again in ("found again", "found again"):
+            process = await example(*line, "--hold-s", "0", address=server.address, cwd=tmp_path)
+            async with asyncio.timeout(30):
+                out, err = await process.communicate()
+            assert process.returncode == 0, err.decode() + out.decode()
+            assert again in out.decode()
+            assert re.search(r"bought at \S+, sold at \S+ \(REQUESTED\): -?\d", out.decode())
+        _, listed, _ = await ran("order", "list", "--address", server.address, cwd=tmp_path)
+        filled = [order["role"] for order in json.loads(listed) if order["filledQuantity"] == "10"]
+        assert sorted(filled) == ["ORDER_ROLE_ENTRY", "ORDER_ROLE_EXIT"]
+        assert await server.stop() == 0
