@@ -25,7 +25,9 @@ BAD: dict[str, list[str]] = {
     "--average-fill-price": DECIMALS, "--candle-time": TIMES, "--client-trade-id": KEYS, "--entry-price": POSITIVE,
     "--event-type": [*WORDS, "unspecified"], "--max-candles": ["-1", "x", "", "1.5", "1000001"],
     "--on-entry-end": WORDS, "--on-partial": WORDS, "--signal-time": TIMES, "--state": [*WORDS, "unspecified"],
-    "--stop-loss-price": POSITIVE, "TRADE_ID": NAMES,
+    "--stop-loss-price": POSITIVE, "TRADE_ID": NAMES, "DECISION_ID": KEYS, "--confidence": DECIMALS,
+    "--expires-time": TIMES, "--linked-trade-id": NAMES, "--model": NAMES, "--provider": NAMES,
+    "--signal": ["", "a", "=b"], "--rationale": ["x" * 8193, "\u00e4" * 4097], "--intent": ["/nowhere/intent.json"],
     "--evidence": ["", " ", "x" * 513], "--execution-id": NAMES, "--filled-quantity": DECIMALS, "--kind": WORDS,
     "--operator-name": NAMES, "--resolution": WORDS, "DISCREPANCY_ID": NAMES,
     "--expiry-date-from": DATES, "--expiry-date-to": DATES, "--grpc-address": ADDRESSES, "--http-address": ["x"],
@@ -56,7 +58,8 @@ NEEDED = {
     ("backup",): ["--to", "/nowhere/copy.db"], ("restore",): ["--from", "/nowhere/copy.db"],
     ("broker", "resolve"): ["o-1", "--reason", "r"], ("trade", "close"): ["o-1"], ("trade", "rearm"): ["o-1"],
     ("trade", "move-stop"): ["o-1", "--stop-price", "1"],
-    ("trade", "candle"): ["--candle-time", "2026-01-05T15:00:00Z"],
+    ("trade", "candle"): ["--candle-time", "2026-01-05T15:00:00Z"], ("decision", "get"): ["d-1"],
+    ("decision", "approve"): ["d-1"], ("decision", "reject"): ["d-1", "--reason", "r"],
     ("order", "resolve"): ["o-1", "--resolution", "NOT_PLACED", "--reason", "r", "--evidence", "e"],
 }  # fmt: skip
 

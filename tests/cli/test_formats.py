@@ -12,6 +12,7 @@ import pytest
 
 from oms.v1 import account_service_pb2 as accounts_pb
 from oms.v1 import broker_service_pb2 as broker_pb
+from oms.v1 import decision_service_pb2 as decisions_pb
 from oms.v1 import order_pb2
 from oms.v1 import order_service_pb2 as pb
 from oms.v1 import trade_service_pb2 as trades_pb
@@ -26,6 +27,7 @@ from tests.client.fake import (
     Fake,
     Refusal,
     account,
+    decision,
     desk_event,
     desk_events,
     desk_started,
@@ -60,6 +62,11 @@ LINES = {
     ("broker", "discrepancies"): ["--all"],
     ("broker", "resolve"): ["d-1", "--reason", "counted"],
     ("pnl",): [],
+    ("decision", "record"): SUBMIT,
+    ("decision", "get"): ["d-1"],
+    ("decision", "list"): [],
+    ("decision", "approve"): ["d-1"],
+    ("decision", "reject"): ["d-1", "--reason", "no"],
     ("trade", "open"): SIGNAL,
     ("trade", "close"): ["trade-1"],
     ("trade", "move-stop"): ["trade-1", "--stop-price", "96"],
@@ -92,6 +99,7 @@ OFFLINE = {("journal", "compact")}
 COUNTS = {
     ("pnl",): 2, ("event", "watch"): 2, ("order", "list"): 2, ("order", "events"): 3, ("fill", "list"): 2,
     ("trade", "list"): 2, ("trade", "candle"): 1, ("desk", "watch"): 2,
+    ("decision", "list"): 2,
 }  # fmt: skip
 SINGLE = {
     ("order", "submit"), ("order", "preview"), ("order", "get"), ("order", "cancel"), ("order", "replace"),
@@ -99,6 +107,7 @@ SINGLE = {
     ("backup",), ("restore",),
     ("broker", "resolve"), ("order", "resolve"),
     ("trade", "open"), ("trade", "close"), ("trade", "move-stop"), ("trade", "rearm"), ("trade", "get"),
+    ("decision", "record"), ("decision", "get"), ("decision", "approve"), ("decision", "reject"),
 }  # fmt: skip
 STREAMS = {("event", "watch"), ("desk", "watch")}
 
@@ -129,6 +138,13 @@ def _answers(fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     done = broker_pb.ReconcileResponse(stage=broker_pb.RECONCILE_STAGE_DONE, account_id="paper", broker_order_count=3)
     fake.stream("Reconcile", [done])
     fake.stream("StreamOrderEvents", [started(0), events(0, 1, 2)], [])
+    decided = decision()
+    fake.answer("RecordDecision", decisions_pb.RecordDecisionResponse(decision=decided, order=order()))
+    fake.answer("GetDecision", decisions_pb.GetDecisionResponse(decision=decided, lifecycle="Entry filled"))
+    entries = [decisions_pb.DecisionEntry(decision=decision(number), lifecycle="Entry filled") for number in (2, 1)]
+    fake.answer("ListDecisions", decisions_pb.ListDecisionsResponse(decisions=entries))
+    fake.answer("ApproveDecision", decisions_pb.ApproveDecisionResponse(decision=decided, order=order()))
+    fake.answer("RejectDecision", decisions_pb.RejectDecisionResponse(decision=decided))
     closed = trade(state=trades_pb.TRADE_STATE_CLOSED)
     fake.answer("OpenTrade", trades_pb.OpenTradeResponse(trade=trade(), entry_order=order()))
     fake.answer("CloseTrade", trades_pb.CloseTradeResponse(trade=closed, exit_order=order()))
@@ -255,7 +271,7 @@ def test_the_columns_of_tables_exist() -> None:
     kinds = [
         order_pb2.Order, order_pb2.OrderEvent, order_pb2.Fill, accounts_pb.Account, broker_pb.BrokerOrderEntry,
         broker_pb.ReconcileResponse, broker_pb.Discrepancy, trades_pb.CompletedTrade, trades_pb.PerformanceSummary,
-        trades_pb.Trade, trades_pb.DeskEvent,
+        trades_pb.Trade, trades_pb.DeskEvent, decisions_pb.DecisionEntry,
     ]  # fmt: skip
     assert {kind.DESCRIPTOR.full_name for kind in kinds} == set(TABLES)
     for kind in kinds:

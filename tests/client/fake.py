@@ -217,6 +217,15 @@ def trade(number: int = 1, **fields: object) -> trades_pb.Trade:
     return trades_pb.Trade(**(given | fields))
 
 
+def decision(number: int = 1, **fields: object) -> order_pb2.Decision:
+    """A decision to buy AAPL that was carried out."""
+    given: dict[str, object] = {
+        "decision_id": f"decision-{number}", "account_id": "paper", "symbol": "AAPL", "side": order_pb2.SIDE_BUY,
+        "kind": order_pb2.DECISION_KIND_ENTRY, "status": order_pb2.DECISION_STATUS_EXECUTED, "version": 1,
+    }  # fmt: skip
+    return order_pb2.Decision(**(given | fields))  # type: ignore[arg-type]
+
+
 def desk_event(sequence: int, **fields: object) -> trades_pb.DeskEvent:
     """An event of trade-1."""
     given: dict[str, Any] = {

@@ -46,6 +46,11 @@ TABLES: Final[Mapping[str, Sequence[str]]] = {
         "openQuantity", "protectedQuantity", "stopPrice", "averageEntryPrice", "averageExitPrice", "realizedPnl",
         "exitReason", "statusReason.code", "signal.strategy",
     ),
+    "oms.v1.DecisionEntry": (
+        "decision.decisionId", "decision.createdTime", "decision.accountId", "decision.kind", "decision.symbol",
+        "decision.side", "decision.status", "orderStatus", "orderId", "brokerOrderId", "tradeState", "lifecycle",
+        "decision.strategy",
+    ),
     "oms.v1.DeskEvent": (
         "sequence", "recordedTime", "type", "symbol", "strategy", "tradeId", "decisionId", "orderId", "source",
         "reason.code", "trade.state", "trade.protection", "trade.openQuantity", "trade.stopPrice",

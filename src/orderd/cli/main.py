@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from orderd import __version__
-from orderd.cli import about, accounts, desk, events, journal, orders, pnl, serving, settling, trades, upkeep
+from orderd.cli import about, accounts, decisions, desk, events, journal, orders, pnl, serving, settling, trades, upkeep
 from orderd.cli.exits import MEANING
 from orderd.cli.flags import command
 
@@ -45,6 +45,7 @@ command(app, "venue")(serving.run_venue)
 command(accounts.broker)(settling.discrepancies)
 command(accounts.broker)(settling.resolve)
 command(orders.order, "resolve")(settling.resolve_order)
+app.add_typer(decisions.decision, name="decision")
 app.add_typer(orders.order, name="order")
 app.add_typer(events.event, name="event")
 app.add_typer(trades.trade, name="trade")

@@ -10,6 +10,8 @@ import typer
 LONGEST_ID: Final = 128
 LONGEST_SYMBOL: Final = 32
 LONGEST_REASON: Final = 512
+LONGEST_RATIONALE: Final = 8 * 1024
+"""Bytes."""
 
 _DECIMAL = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?", re.ASCII)
 _KEY = re.compile(r"[A-Za-z0-9-]{1,128}")
@@ -104,13 +106,20 @@ def time(text: str) -> datetime:
     return moment
 
 
-def tags(texts: list[str]) -> Mapping[str, str]:
+def rationale(text: str) -> str:
+    """Words of any number of lines, at most 8 KiB."""
+    if len(text.encode(errors="replace")) > LONGEST_RATIONALE:
+        raise typer.BadParameter(f"must have at most {LONGEST_RATIONALE} bytes")
+    return text
+
+
+def tags(texts: list[str], flag: str = "--tag") -> Mapping[str, str]:
     """`KEY=VALUE` pairs."""
     pairs = [text.partition("=") for text in texts]
     for tag, separator, _ in pairs:
         if not separator or not tag:
-            raise typer.BadParameter(f"{tag!r} is not KEY=VALUE", param_hint="--tag")
+            raise typer.BadParameter(f"{tag!r} is not KEY=VALUE", param_hint=flag)
     found = {tag: value for tag, _, value in pairs}
     if len(found) < len(pairs):
-        raise typer.BadParameter("a key is given twice", param_hint="--tag")
+        raise typer.BadParameter("a key is given twice", param_hint=flag)
     return found

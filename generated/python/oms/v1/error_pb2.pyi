@@ -78,7 +78,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_REPLACE_NOT_SUPPORTED: _ErrorReason.ValueType  # 65
     """FAILED_PRECONDITION. The broker cannot change this term of this order."""
     ERROR_REASON_RISK_DENIED: _ErrorReason.ValueType  # 66
-    """FAILED_PRECONDITION. The risk gate refuses the new terms; metadata names the limit."""
+    """FAILED_PRECONDITION. The risk gate refuses the new terms, or what an approval would send; metadata names the limit."""
     ERROR_REASON_ACCOUNT_HALTED: _ErrorReason.ValueType  # 67
     """FAILED_PRECONDITION. The account is halted until an operator resumes it."""
     ERROR_REASON_ACCOUNT_NOT_HALTED: _ErrorReason.ValueType  # 68
@@ -104,7 +104,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_DECISION_WITHOUT_INTENT: _ErrorReason.ValueType  # 78
     """FAILED_PRECONDITION. The decision carries no intent that an approval could send."""
     ERROR_REASON_PRICE_MOVED: _ErrorReason.ValueType  # 79
-    """FAILED_PRECONDITION. The price has moved too far from the decision's; metadata has both."""
+    """FAILED_PRECONDITION. The price has moved too far from the decision's, or nobody knows it; metadata has what is known."""
     ERROR_REASON_VERSION_CONFLICT: _ErrorReason.ValueType  # 80
     """ABORTED. The order's version is not expected_version any more; read it again."""
     ERROR_REASON_SEQUENCE_IN_FUTURE: _ErrorReason.ValueType  # 90
@@ -210,7 +210,7 @@ ERROR_REASON_QUANTITY_NOT_ABOVE_FILLED: ErrorReason.ValueType  # 64
 ERROR_REASON_REPLACE_NOT_SUPPORTED: ErrorReason.ValueType  # 65
 """FAILED_PRECONDITION. The broker cannot change this term of this order."""
 ERROR_REASON_RISK_DENIED: ErrorReason.ValueType  # 66
-"""FAILED_PRECONDITION. The risk gate refuses the new terms; metadata names the limit."""
+"""FAILED_PRECONDITION. The risk gate refuses the new terms, or what an approval would send; metadata names the limit."""
 ERROR_REASON_ACCOUNT_HALTED: ErrorReason.ValueType  # 67
 """FAILED_PRECONDITION. The account is halted until an operator resumes it."""
 ERROR_REASON_ACCOUNT_NOT_HALTED: ErrorReason.ValueType  # 68
@@ -236,7 +236,7 @@ ERROR_REASON_DECISION_ENDED: ErrorReason.ValueType  # 77
 ERROR_REASON_DECISION_WITHOUT_INTENT: ErrorReason.ValueType  # 78
 """FAILED_PRECONDITION. The decision carries no intent that an approval could send."""
 ERROR_REASON_PRICE_MOVED: ErrorReason.ValueType  # 79
-"""FAILED_PRECONDITION. The price has moved too far from the decision's; metadata has both."""
+"""FAILED_PRECONDITION. The price has moved too far from the decision's, or nobody knows it; metadata has what is known."""
 ERROR_REASON_VERSION_CONFLICT: ErrorReason.ValueType  # 80
 """ABORTED. The order's version is not expected_version any more; read it again."""
 ERROR_REASON_SEQUENCE_IN_FUTURE: ErrorReason.ValueType  # 90
