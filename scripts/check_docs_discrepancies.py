@@ -47,6 +47,7 @@ SETTLINGS = {
     Settling.WORD: "an operator's word",
     Settling.RECORD: "the order's own record",
     Settling.COMPARISON: "a comparison",
+    Settling.POSITION: "both figures, when they agree; or an operator",
 }
 
 BODY = """
@@ -65,6 +66,10 @@ BODY = """
   was seen. `ResolveDiscrepancy` compares first, too. What still differs on an order that is open on either side is not
   closed by hand (`DISCREPANCY_STANDS`); on an order that is over on both sides an operator's word is the last.
 - **The order's own record**: closed in the same transaction as the fact that settles it.
+- **Both figures**: a position is compared at the end of every full reconciliation. What the broker's list of activities
+  explains (expiries, exercises, assignments, splits, fees in kind) is booked; what nothing explains in two
+  reconciliations the settle time apart, with no fill on its way, is recorded, and closed as soon as both figures agree.
+  An operator who resolves it books what differs by then as an adjustment.
 - **An operator's word**: it happened and cannot be undone; somebody has taken note of it.
 
 What an operator has closed is not brought up again in the same words. When nobody can reach the broker, nothing is

@@ -29,6 +29,7 @@ from orderd.config.settings import AccountSettings, BrokerName, Settings
 from orderd.core.values import AccountId
 from orderd.desk.completed import CompletedTrades
 from orderd.desk.desk import Desk
+from orderd.desk.position_desk import PositionDesk
 from orderd.engine.account import Account, Policy, Tasks
 from orderd.engine.blotter import Blotter
 from orderd.engine.engine import OrderEngine
@@ -200,7 +201,9 @@ async def _serve_on(  # noqa: PLR0917 - the parts of a server
         quotes = {str(w.account.account_id): w.holdings for w in workers}
         desk = Desk(journal, blotter, engine, accounts, quotes=quotes)
         await desk.open()
-        parts = DeskParts(trades=desk.trades, completed=completed, decisions=desk.decisions)
+        positions = PositionDesk(journal, feed, {str(w.account.account_id): w for w in workers})
+        await positions.open()
+        parts = DeskParts(trades=desk.trades, completed=completed, decisions=desk.decisions, positions=positions)
         server = GrpcServer(engine, address=settings.grpc_address, bounds=_bounds(settings), desk=parts)
         metrics = MetricsServer(engine, settings.http_address) if settings.http_address else None
         try:
@@ -210,6 +213,7 @@ async def _serve_on(  # noqa: PLR0917 - the parts of a server
                     await forget_venue(of_account.account)
                 await of_account.start()
             group.create_task(completed.run(), name="completed trades")
+            group.create_task(positions.run(), name="positions")
             desk.start()
             house.let_go(settings.retention.keep_events_days)
             gc.collect()

@@ -15,6 +15,7 @@ from oms.v1 import broker_service_pb2 as broker_pb
 from oms.v1 import decision_service_pb2 as decisions_pb
 from oms.v1 import order_pb2
 from oms.v1 import order_service_pb2 as pb
+from oms.v1 import position_service_pb2 as positions_pb
 from oms.v1 import trade_service_pb2 as trades_pb
 from orderd.cli.columns import TABLES, all_columns, table_columns
 from orderd.cli.render import Format
@@ -67,6 +68,8 @@ LINES = {
     ("decision", "list"): [],
     ("decision", "approve"): ["d-1"],
     ("decision", "reject"): ["d-1", "--reason", "no"],
+    ("position", "list"): [],
+    ("position", "get"): ["AAPL"],
     ("trade", "open"): SIGNAL,
     ("trade", "close"): ["trade-1"],
     ("trade", "move-stop"): ["trade-1", "--stop-price", "96"],
@@ -105,7 +108,7 @@ SINGLE = {
     ("order", "submit"), ("order", "preview"), ("order", "get"), ("order", "cancel"), ("order", "replace"),
     ("account", "get"), ("broker", "reconcile"), ("broker", "resume"), ("version",),
     ("backup",), ("restore",),
-    ("broker", "resolve"), ("order", "resolve"),
+    ("broker", "resolve"), ("order", "resolve"), ("position", "get"),
     ("trade", "open"), ("trade", "close"), ("trade", "move-stop"), ("trade", "rearm"), ("trade", "get"),
     ("decision", "record"), ("decision", "get"), ("decision", "approve"), ("decision", "reject"),
 }  # fmt: skip
@@ -132,6 +135,9 @@ def _answers(fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     summaries = [trades_pb.PerformanceSummary(strategy=name, trade_count=1, total_pnl="-3.5") for name in ("", "a")]
     worked = trades_pb.GetPerformanceResponse(summary=summaries[0], strategies=summaries[1:])
     fake.answer("GetPerformance", worked)
+    held = positions_pb.Position(position_id="p-1", symbol="AAPL", fill_quantity="10", broker_quantity="10")
+    fake.answer("ListPositions", positions_pb.ListPositionsResponse(positions=[held]))
+    fake.answer("GetPosition", positions_pb.GetPositionResponse(position=held))
     fake.answer("ResolveOrder", broker_pb.ResolveOrderResponse(order=order()))
     entry = broker_pb.BrokerOrderEntry(agrees=True, order=order(), broker_order=broker_pb.BrokerOrder(quantity="10"))
     fake.answer("ListBrokerOrders", broker_pb.ListBrokerOrdersResponse(entries=[entry]))
@@ -272,6 +278,7 @@ def test_the_columns_of_tables_exist() -> None:
         order_pb2.Order, order_pb2.OrderEvent, order_pb2.Fill, accounts_pb.Account, broker_pb.BrokerOrderEntry,
         broker_pb.ReconcileResponse, broker_pb.Discrepancy, trades_pb.CompletedTrade, trades_pb.PerformanceSummary,
         trades_pb.Trade, trades_pb.DeskEvent, decisions_pb.DecisionEntry,
+        positions_pb.Position,
     ]  # fmt: skip
     assert {kind.DESCRIPTOR.full_name for kind in kinds} == set(TABLES)
     for kind in kinds:

@@ -18,6 +18,7 @@ from oms.v1 import decision_service_pb2_grpc as decision_grpc
 from oms.v1 import order_pb2
 from oms.v1 import order_service_pb2 as pb
 from oms.v1 import order_service_pb2_grpc as orders_grpc
+from oms.v1 import position_service_pb2_grpc as position_grpc
 from oms.v1 import trade_service_pb2 as trades_pb
 from oms.v1 import trade_service_pb2_grpc as trade_grpc
 
@@ -129,6 +130,7 @@ BROKER_CALLS = ["ListBrokerOrders", "ResumeAccount", "ListDiscrepancies", "Resol
 
 DECISION_CALLS = ["RecordDecision", "GetDecision", "ListDecisions", "ApproveDecision", "RejectDecision"]
 
+POSITION_CALLS = ["ListPositions", "GetPosition"]
 TRADE_CALLS = [
     "OpenTrade", "CloseTrade", "MoveStop", "RearmStop", "AdvanceCandle", "CancelPendingEntries", "GetTrade",
     "ListTrades", "ListCompletedTrades", "GetPerformance",
@@ -144,6 +146,9 @@ async def serving(fake: Fake, port: int = 0) -> AsyncIterator[Fake]:
     )
     accounts_grpc.add_AccountServiceServicer_to_server(
         _methods(fake, accounts_grpc.AccountServiceServicer, ["ListAccounts", "GetAccount"], []), server
+    )
+    position_grpc.add_PositionServiceServicer_to_server(
+        _methods(fake, position_grpc.PositionServiceServicer, POSITION_CALLS, []), server
     )
     trade_grpc.add_TradeServiceServicer_to_server(
         _methods(fake, trade_grpc.TradeServiceServicer, TRADE_CALLS, ["StreamDeskEvents"]), server

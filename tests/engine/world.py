@@ -25,6 +25,7 @@ from orderd.core.values import AccountId
 from orderd.core.verdicts import Verdict
 from orderd.desk.completed import CompletedTrades
 from orderd.desk.desk import Desk
+from orderd.desk.position_desk import PositionDesk
 from orderd.engine.account import Account, Policy, Tasks
 from orderd.engine.api import OrderRef, ReconcileStage, ReplaceAsk, Wait
 from orderd.engine.blotter import Blotter
@@ -72,6 +73,7 @@ class Life:
     all_workers: dict[str, Workers]
     journal: SqliteJournal
     desk: Desk
+    positions: PositionDesk | None = None
 
     @property
     def workers(self) -> Workers:
@@ -159,15 +161,19 @@ class World:
                 quotes = {account_id: of_account.holdings for account_id, of_account in workers.items()}
                 desk = Desk(journal, blotter, engine, accounts, quotes=quotes)
                 completed = CompletedTrades(journal, feed)
-                if self.has_desk:
+                positions = PositionDesk(journal, feed, workers) if self.has_desk else None
+                if positions is not None:
                     await completed.open()
                     await desk.open()
+                    await positions.open()
                 for of_account in workers.values():
                     await of_account.start()
-                if self.has_desk:
+                if positions is not None:
                     desk.start()
                     group.create_task(completed.run(), name="completed trades")
-                started.set_result(Life(engine=engine, all_workers=workers, journal=journal, desk=desk))
+                    group.create_task(positions.run(), name="positions")
+                life = Life(engine=engine, all_workers=workers, journal=journal, desk=desk, positions=positions)
+                started.set_result(life)
                 await asyncio.Event().wait()
         except* JournalError as errors:
             if not pulse.has_failed:

@@ -59,6 +59,10 @@ TABLES: Final[Mapping[str, Sequence[str]]] = {
         "exitTime", "accountId", "strategy", "symbol", "side", "quantity", "entryPrice", "exitPrice", "fees", "pnl",
         "pnlPct", "duration", "exitReason", "isRestated",
     ),
+    "oms.v1.Position": (
+        "accountId", "symbol", "brokerQuantity", "fillQuantity", "averagePrice", "brokerAverageEntryPrice",
+        "marketValue", "unrealizedPnl", "availableQuantity", "openedTime", "closedTime", "discrepancyId",
+    ),
     "oms.v1.PerformanceSummary": (
         "strategy", "tradeCount", "winRate", "totalPnl", "totalFees", "profitFactor", "expectancy", "averageWin",
         "averageLoss", "largestWin", "largestLoss", "maxDrawdown", "maxDrawdownPct", "unvaluedCount",

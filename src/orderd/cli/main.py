@@ -5,7 +5,21 @@ from typing import Annotated
 import typer
 
 from orderd import __version__
-from orderd.cli import about, accounts, decisions, desk, events, journal, orders, pnl, serving, settling, trades, upkeep
+from orderd.cli import (
+    about,
+    accounts,
+    decisions,
+    desk,
+    events,
+    journal,
+    orders,
+    pnl,
+    position,
+    serving,
+    settling,
+    trades,
+    upkeep,
+)
 from orderd.cli.exits import MEANING
 from orderd.cli.flags import command
 
@@ -52,6 +66,7 @@ app.add_typer(trades.trade, name="trade")
 app.add_typer(desk.desk, name="desk")
 app.add_typer(accounts.fill, name="fill")
 app.add_typer(accounts.account, name="account")
+app.add_typer(position.position, name="position")
 app.add_typer(accounts.broker, name="broker")
 app.add_typer(journal.journal, name="journal")
 app.add_typer(about.config, name="config")

@@ -13,15 +13,17 @@ import grpc
 
 from oms.v1 import decision_service_pb2 as decisions_pb
 from oms.v1 import order_pb2, order_service_pb2
+from oms.v1 import position_service_pb2 as positions_pb
 from oms.v1 import trade_service_pb2 as trades_pb
 from oms.v1.decision_service_pb2_grpc import DecisionServiceStub
+from oms.v1.position_service_pb2_grpc import PositionServiceStub
 from oms.v1.trade_service_pb2_grpc import TradeServiceStub
 from orderd.client.calls import Calls
 from orderd.client.follow import DeskFollower, OnReconnect
 
 
 class DeskCalls(Calls):
-    """Calls about decisions, trades and their results."""
+    """Calls about decisions, trades and their results, and positions."""
 
     def __init__(
         self,
@@ -35,6 +37,21 @@ class DeskCalls(Calls):
         super().__init__(address, timeout_s=timeout_s, retry_for_s=retry_for_s, credentials=credentials)
         self._decisions = DecisionServiceStub(self._channel)
         self._trades = TradeServiceStub(self._channel)
+        self._positions = PositionServiceStub(self._channel)
+
+    # --------------------------------------------------------------------------------------------- positions
+
+    def positions(
+        self, request: positions_pb.ListPositionsRequest | None = None
+    ) -> AsyncIterator[positions_pb.Position]:
+        """Every matching position, newest first, page by page."""
+        asked = request or positions_pb.ListPositionsRequest()
+        return self._pages(self._positions.ListPositions, asked, lambda page: page.positions)
+
+    async def position(self, symbol: str, *, account_id: str = "") -> positions_pb.Position:
+        """The open position of a symbol, or the last one that was closed."""
+        asked = positions_pb.GetPositionRequest(account_id=account_id, symbol=symbol)
+        return (await self._call(self._positions.GetPosition, asked, is_repeatable=True)).position
 
     # --------------------------------------------------------------------------------------------- decisions
 

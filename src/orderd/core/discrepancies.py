@@ -35,6 +35,7 @@ class DiscrepancyKind(StrEnum):
     REVIVED = "REVIVED"
     ENDED_BUT_LIVE = "ENDED_BUT_LIVE"
     OUTCOME_UNPROVEN = "OUTCOME_UNPROVEN"
+    POSITION_DIFFERS = "POSITION_DIFFERS"
 
 
 class Effect(StrEnum):
@@ -56,6 +57,9 @@ class Settling(StrEnum):
     """The order's own record, as soon as it says so (`is_settled`)."""
     COMPARISON = "COMPARISON"
     """The order's record, or the broker's view of it when it is read again (`standing.stands`)."""
+    POSITION = "POSITION"
+    """The broker's position and the quantity by fills, when both are the same again; or an operator, who books what
+    differs as an adjustment."""
 
 
 class Rule(Value, frozen=True, kw_only=True):
@@ -90,6 +94,7 @@ RULES: Mapping[DiscrepancyKind, Rule] = MappingProxyType(
         DiscrepancyKind.OVERFILL: _rule(Effect.SYMBOL_BLOCKED, Settling.WORD),
         DiscrepancyKind.REVIVED: _rule(Effect.SYMBOL_BLOCKED, Settling.WORD),
         DiscrepancyKind.OUTCOME_UNPROVEN: _rule(Effect.SYMBOL_BLOCKED, Settling.RECORD),
+        DiscrepancyKind.POSITION_DIFFERS: _rule(Effect.SYMBOL_BLOCKED, Settling.POSITION),
         # What is at stake is known, or counted as live all the same.
         DiscrepancyKind.STATE_DIFFERS: _rule(Effect.NONE, Settling.COMPARISON),
         DiscrepancyKind.AVERAGE_DIFFERS: _rule(Effect.NONE, Settling.COMPARISON),
@@ -106,7 +111,10 @@ class Discrepancy(Value, frozen=True, kw_only=True):
     account_id: AccountId
     kind: DiscrepancyKind
     subject: str
-    """The order id, or the account id when it is about all of it: one open record per (account, kind, subject)."""
+    """The order id, the symbol of a position, or the account id when it is about all of it.
+
+    One open record per (account, kind, subject).
+    """
     order_id: OrderId = OrderId("")
     broker_order_id: str = ""
     symbol: str = ""

@@ -59,6 +59,11 @@ def completed_trade_id(entry_order_id: str, exit_order_id: str) -> str:
     return _key("ct", entry_order_id, exit_order_id)
 
 
+def position_id(account_id: str, symbol: str, change_id: str) -> str:
+    """The id of a position: hash(account, symbol, what opened it). Working it out again gives the same one."""
+    return _key("p", account_id, symbol, change_id)
+
+
 def replace_key(order_id: OrderId, number: int) -> ClientOrderId:
     """The client id a replace carries: hash(order id, n), so that a lost answer can be looked up."""
     return _key("r", order_id, str(number))

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from orderd.core.facts import Fact
 from orderd.core.order import CLOSING_ROLES, EventSource, Mode, Order
@@ -12,7 +12,7 @@ from orderd.core.values import AccountId, OrderId
 from orderd.engine.blotter import Blotter
 from orderd.engine.intake import Intake
 from orderd.engine.riskbook import MarkKeeper, RiskBook
-from orderd.ports import Broker, Calendar, Clock, Ids, Journal, RawPayload
+from orderd.ports import Broker, Calendar, Clock, Discrepancy, Ids, Journal, RawPayload
 from orderd.risk.limits import AssetFlags, Limits, Stake, TradingState
 
 T = TypeVar("T")
@@ -31,6 +31,18 @@ class Policy:
     parallel_submits: int = 4
     queue_limit: int = 10_000
     """Orders written down and not sent yet, beyond which submits are refused."""
+
+
+class PositionCheck(Protocol):
+    """Whoever compares positions; the desk, where there is one."""
+
+    async def compare(self) -> None:
+        """Compare what the broker holds with what the fills say. To be called at the end of a reconciliation."""
+        ...
+
+    async def accept(self, record: Discrepancy, *, reason: str, operator_name: str) -> None:
+        """Book what differs as an adjustment, by an operator's word. Raises EngineError when it cannot be told now."""
+        ...
 
 
 class Tasks:
@@ -121,6 +133,7 @@ class Account:
     """Replaces (order, number) recorded by this process that have not gone out yet."""
     stuck_replaces: set[OrderId] = field(default_factory=set)
     """Orders whose replace could not be proven in time: their cancel does not wait for it any more."""
+    positions: PositionCheck | None = None
     watch: Callable[[Order], None] = lambda _order: None
     """Looks at an order for work that its flags ask for."""
     born_ns: dict[OrderId, int] = field(default_factory=dict)

@@ -45,7 +45,7 @@ class Discrepancies:
         """Take up the records of the last process."""
         account = self._account
         for record in await account.journal.accepted_discrepancies(account.account_id):
-            self._accepted.add(_claim(record))
+            self._accept(record)
         for record in await account.journal.open_discrepancies(account.account_id):
             self._take(record)
 
@@ -93,6 +93,13 @@ class Discrepancies:
         finding = Finding(kind=kind, expected=expected, observed=observed)
         await self._hand_over(self._opening(finding, None, RECONCILER))
 
+    async def open_about_symbol(
+        self, kind: DiscrepancyKind, symbol: str, *, expected: str, observed: str, evidence: str = ""
+    ) -> None:
+        """Open a record about what is held of a symbol, once; durable when this returns."""
+        finding = Finding(kind=kind, expected=expected, observed=observed)
+        await self._hand_over(self._opening(finding, None, RECONCILER, evidence=evidence, symbol=symbol))
+
     async def close(self, record: Discrepancy, by: EventSource, why: str, *, operator_name: str = "") -> Discrepancy:
         """Close a record that is open; durable when this returns."""
         closed = self._closing(record, by, why, operator_name)
@@ -132,11 +139,11 @@ class Discrepancies:
     # ------------------------------------------------------------------------------------------------------ the records
 
     def _opening(
-        self, finding: Finding, order: Order | None, source: EventSource, *, evidence: str = ""
+        self, finding: Finding, order: Order | None, source: EventSource, *, evidence: str = "", symbol: str = ""
     ) -> Discrepancy | None:
         """The new record of a finding; None when it is open or accepted already."""
         account = self._account
-        subject = order.order_id if order is not None else account.account_id
+        subject = order.order_id if order is not None else symbol or account.account_id
         record = Discrepancy(
             discrepancy_id=account.ids.new(),
             account_id=account.account_id,
@@ -144,7 +151,7 @@ class Discrepancies:
             subject=subject,
             order_id=order.order_id if order is not None else OrderId(""),
             broker_order_id=(order.broker_order_id or "") if order is not None else "",
-            symbol=order.intent.symbol if order is not None else "",
+            symbol=order.intent.symbol if order is not None else symbol,
             expected=finding.expected[:MAX_TEXT],
             observed=finding.observed[:MAX_TEXT],
             evidence=evidence[:MAX_TEXT],
@@ -172,13 +179,18 @@ class Discrepancies:
         of_subject.pop(record.kind, None)
         if not of_subject:
             self._open.pop(record.subject, None)
-        if by is EventSource.OPERATOR and RULES[record.kind].settling is not Settling.RESUME:
-            self._accepted.add(_claim(record))
+        if by is EventSource.OPERATOR:
+            self._accept(record)
         self._block()
         log.info("discrepancy_resolved", kind=record.kind, subject=record.subject, by=by, resolution=why)
         return msgspec.structs.replace(
             record, resolved_time=self._account.clock.now(), resolved_by=by, resolution=why, operator_name=operator_name
         )
+
+    def _accept(self, record: Discrepancy) -> None:
+        """The same words do not come up again; but two figures may well differ by as much once more."""
+        if RULES[record.kind].settling not in {Settling.RESUME, Settling.POSITION}:
+            self._accepted.add(_claim(record))
 
     def _take(self, record: Discrepancy) -> None:
         """Let an open record stop what it stops, at once."""

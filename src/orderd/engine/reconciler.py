@@ -149,6 +149,8 @@ class Reconciler:
                 await restored.done(account)
             if not account.is_recovered and account.lost_since is None:
                 await self._recover()
+            if account.positions is not None:
+                await account.positions.compare()
             yield msgspec.structs.replace(
                 counted,
                 stage=ReconcileStage.DONE,

@@ -57,6 +57,8 @@ class Settlements:
         await self._check_gone(record)
         if self._discrepancies.get(record.discrepancy_id) is None:
             raise await self._resolved_already(record.discrepancy_id)
+        if RULES[record.kind].settling is Settling.POSITION and self._account.positions is not None:
+            await self._account.positions.accept(record, reason=reason, operator_name=operator_name)
         return await self._discrepancies.close(record, OPERATOR, reason, operator_name=operator_name)
 
     async def _resolved_already(self, discrepancy_id: str) -> EngineError:
@@ -87,7 +89,7 @@ class Settlements:
                 raise _stands(record, f"the order is {order.state} and has it still: ResolveOrder settles the order")
             case Settling.COMPARISON:
                 await self._compare(record)
-            case Settling.WORD | Settling.RECORD:
+            case Settling.WORD | Settling.RECORD | Settling.POSITION:
                 return
 
     async def _compare(self, record: Discrepancy) -> None:

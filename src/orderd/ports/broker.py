@@ -1,12 +1,13 @@
 """Somewhere orders are executed: what it is asked, what it may answer, what it says by itself."""
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
 from orderd.core import trade_steps
+from orderd.core.activities import Activity
 from orderd.core.facts import Execution, View
 from orderd.core.order import AssetClass, Order, OrderClass, OrderType, Terms, TimeInForce
 from orderd.core.turnstiles import Staged
@@ -167,6 +168,7 @@ class BrokerPosition(Value, frozen=True, kw_only=True):
     cost_basis: Decimal | None = None
     current_price: Decimal | None = None
     unrealized_pl: Decimal | None = None
+    unrealized_intraday_pl: Decimal | None = None
     quantity_available: Decimal | None = None
     asset_class: AssetClass | None = None
 
@@ -286,6 +288,10 @@ class Broker(Protocol):
 
     async def positions(self) -> Sequence[BrokerPosition]:
         """All positions. Raises BrokerError."""
+        ...
+
+    async def activities_since(self, day: date) -> Sequence[Activity]:
+        """What changed holdings without a trade since that day, every page, oldest first. Raises BrokerError."""
         ...
 
     async def account(self) -> BrokerAccount:

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 from google.protobuf.descriptor import FileDescriptor
 
-from oms.v1 import decision_service_pb2, trade_service_pb2
+from oms.v1 import decision_service_pb2, position_service_pb2, trade_service_pb2
 from orderd.desk.decisions import DecisionDesk
+from orderd.desk.position_desk import PositionDesk
 from orderd.desk.trades import TradeDesk
 from orderd.engine.api import Engine
 from orderd.server.decisions import DecisionCalls
 from orderd.server.desk_stream import DeskStreams
+from orderd.server.positions import PositionCalls
 from orderd.server.results import AsOf, ResultCalls
 from orderd.server.trades import TradeCalls
 
@@ -21,6 +23,7 @@ class DeskParts:
     trades: TradeDesk | None = None
     completed: AsOf | None = None
     decisions: DecisionDesk | None = None
+    positions: PositionDesk | None = None
 
 
 NO_DESK = DeskParts()
@@ -36,4 +39,6 @@ def services(engine: Engine, desk: DeskParts) -> list[tuple[FileDescriptor, tupl
     found: list[tuple[FileDescriptor, tuple[object, ...]]] = [(trade_service_pb2.DESCRIPTOR, tuple(of_trades))]
     if desk.decisions is not None:
         found.append((decision_service_pb2.DESCRIPTOR, (DecisionCalls(engine, desk.decisions),)))
+    if desk.positions is not None:
+        found.append((position_service_pb2.DESCRIPTOR, (PositionCalls(engine, desk.positions),)))
     return [] if desk == NO_DESK else found

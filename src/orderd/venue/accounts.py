@@ -33,17 +33,24 @@ def traded(position: Position | None, execution: Execution) -> Position | None:
     Adding moves the average, reducing keeps it, crossing zero starts anew at the trade's price.
     """
     signed = execution.quantity * execution.side.sign
+    return moved(position, execution.symbol, signed, execution.price, execution.multiplier)
+
+
+def moved(
+    position: Position | None, symbol: str, signed: Decimal, price: Decimal, multiplier: Decimal
+) -> Position | None:
+    """The position after so much more of it; None when it is flat."""
     held, cost = (position.quantity, position.cost) if position else (ZERO, ZERO)
     quantity = held + signed
     if not quantity:
         return None
     if held * signed >= 0:
-        cost += signed * execution.price
+        cost += signed * price
     elif held * quantity > 0:
         cost = cost * quantity / held
     else:
-        cost = quantity * execution.price
-    return Position(symbol=execution.symbol, quantity=quantity, cost=cost, multiplier=execution.multiplier)
+        cost = quantity * price
+    return Position(symbol=symbol, quantity=quantity, cost=cost, multiplier=multiplier)
 
 
 def intent_of(held: Decimal, side: Side) -> PositionIntent:
@@ -76,6 +83,21 @@ class CashMovement(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     symbol: str = ""
     quantity: Decimal | None = None
+    price: Decimal | None = None
+    group_id: str = ""
+
+
+class Happening(msgspec.Struct, frozen=True, kw_only=True):
+    """What changes a position and is no trade: a transfer, an expiry, a split, a fee in kind. Quantity is signed."""
+
+    symbol: str
+    quantity: Decimal
+    price: Decimal = ZERO
+    multiplier: Decimal = Decimal(1)
+    net_amount: Decimal = ZERO
+    kind: str = ""
+    """The word of the activity it is listed as; empty: it is not listed."""
+    group_id: str = ""
 
 
 class Account:
@@ -96,6 +118,7 @@ class Account:
         self.cash = cash
         self.last_equity = cash
         self.positions: dict[str, Position] = {}
+        self.happenings: list[Happening] = []
 
     def held(self, symbol: str) -> Decimal:
         """Signed quantity of the position, 0 when there is none."""
@@ -113,8 +136,18 @@ class Account:
         marked = msgspec.structs.replace(execution, state=state)
         self.executions[execution.execution_id] = marked
         self.cash -= _cash_of(execution)
-        self._set(execution.symbol, folded(self.live_executions(), execution.symbol))
+        position = folded(self.live_executions(), execution.symbol)
+        for each in self.happenings:
+            if each.symbol == execution.symbol:
+                position = moved(position, each.symbol, each.quantity, each.price, each.multiplier)
+        self._set(execution.symbol, position)
         return marked
+
+    def happen(self, happening: Happening) -> None:
+        """Take into the position what was no trade."""
+        self.happenings.append(happening)
+        each, known = happening, self.positions.get(happening.symbol)
+        self._set(each.symbol, moved(known, each.symbol, each.quantity, each.price, each.multiplier))
 
     def live_executions(self) -> Iterable[Execution]:
         """The trades that stand, oldest first."""

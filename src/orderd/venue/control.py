@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from orderd.venue.accounts import START_CASH
+from orderd.venue.accounts import START_CASH, Happening
 from orderd.venue.alpaca.face import AlpacaFace
 from orderd.venue.dialect import DuplicateIds, Lookup
 from orderd.venue.faults import Fault
@@ -154,6 +154,7 @@ class Control:
             ("POST", "accounts", self._open_account),
             ("POST", "accounts/([^/]+)/vanish", self._vanish),
             ("POST", "accounts/([^/]+)/reset", self._reset),
+            ("POST", "accounts/([^/]+)/holdings", self._happen),
             ("GET", "faults", self._faults),
             ("POST", "faults", self._arm),
             ("DELETE", "faults", self._clear),
@@ -266,6 +267,12 @@ class Control:
     def _reset(self, ask: Ask) -> Answer:
         account = self._face.reset_account(ask.parts[0], ask.read(ResetBody).cash)
         return 200, {"account_id": account.account_id, "number": account.number}
+
+    def _happen(self, ask: Ask) -> Answer:
+        """What changes positions and is no trade; rows with a kind are listed as activities, those without are not."""
+        account = self._face.account_of(ask.parts[0])
+        self._venue.happen(account, ask.read(list[Happening]))
+        return 200, list(account.positions.values())
 
     # --- faults -------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from functools import partial
 import msgspec
 
 from orderd.venue import changing, execution, fees, lifecycle, opening, replacing
-from orderd.venue.accounts import START_CASH, Account
+from orderd.venue.accounts import START_CASH, Account, CashMovement, Happening
 from orderd.venue.assets import DEFAULT_ASSETS, Asset, Assets
 from orderd.venue.faults import Faults
 from orderd.venue.funds import funds_of
@@ -223,6 +223,28 @@ class Venue:
         self.vanish_orders(account)
         del self.state.accounts[account.account_id]
         return self.open_account(cash=cash)
+
+    @exact
+    def happen(self, account: Account, happenings: Iterable[Happening]) -> None:
+        """Change positions without a trade. ValueError for a symbol that nobody knows, or nothing changed."""
+        for each in happenings:
+            if not each.quantity:
+                raise ValueError("quantity must not be 0")
+            asset = self.state.asset(each.symbol)
+            account.happen(msgspec.structs.replace(each, multiplier=asset.multiplier))
+            if each.kind:
+                movement = CashMovement(
+                    movement_id=self.state.new_id(),
+                    kind=each.kind,
+                    at=self.state.now,
+                    net_amount=each.net_amount,
+                    description=each.kind,
+                    symbol=each.symbol,
+                    quantity=each.quantity,
+                    price=each.price,
+                    group_id=each.group_id,
+                )
+                account.move(movement)
 
     # --- by itself ----------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ import msgspec
 from oms.v1 import broker_service_pb2 as broker_pb
 from oms.v1 import decision_service_pb2 as decision_pb
 from oms.v1 import order_service_pb2 as service_pb
+from oms.v1 import position_service_pb2 as position_pb
 from oms.v1 import trade_service_pb2 as trade_pb
 from orderd.core.values import Value
 from orderd.wire.asks import INVALID_PAGE_TOKEN, Invalid, Violation
@@ -30,6 +31,7 @@ Listing = (
     | trade_pb.ListCompletedTradesRequest
     | trade_pb.ListTradesRequest
     | decision_pb.ListDecisionsRequest
+    | position_pb.ListPositionsRequest
 )
 Key = tuple[int | str, ...]
 

@@ -128,6 +128,8 @@ class _DiscrepancyKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Discr
     """The broker had ended the order, and shows it open again."""
     DISCREPANCY_KIND_OUTCOME_UNPROVEN: _DiscrepancyKind.ValueType  # 19
     """The broker shows an order that may be this one, whose outcome is not known, and nothing there carries a client id."""
+    DISCREPANCY_KIND_POSITION_DIFFERS: _DiscrepancyKind.ValueType  # 20
+    """The broker holds another quantity of the symbol than the fills on record explain, in two reconciliations."""
 
 class DiscrepancyKind(_DiscrepancyKind, metaclass=_DiscrepancyKindEnumTypeWrapper):
     """DiscrepancyKind says what differs."""
@@ -172,6 +174,8 @@ DISCREPANCY_KIND_ENDED_BUT_LIVE: DiscrepancyKind.ValueType  # 18
 """The broker had ended the order, and shows it open again."""
 DISCREPANCY_KIND_OUTCOME_UNPROVEN: DiscrepancyKind.ValueType  # 19
 """The broker shows an order that may be this one, whose outcome is not known, and nothing there carries a client id."""
+DISCREPANCY_KIND_POSITION_DIFFERS: DiscrepancyKind.ValueType  # 20
+"""The broker holds another quantity of the symbol than the fills on record explain, in two reconciliations."""
 Global___DiscrepancyKind: _TypeAlias = DiscrepancyKind  # noqa: Y015
 
 class _DiscrepancyEffect:

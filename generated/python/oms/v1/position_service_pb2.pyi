@@ -117,9 +117,11 @@ class Position(_message.Message):
     fill_quantity: _builtins.str
     """Signed quantity by the fills on record, the opening balance and corporate actions."""
     average_price: _builtins.str
-    """Average price of it, first in first out. Empty when nothing is held or not every price is known."""
+    """Average price of it, first in first out. Empty when nothing is held, when not every price is known, or when
+    strategies stand against each other.
+    """
     opening_quantity: _builtins.str
-    """Quantity that was held before the first fill on record; signed."""
+    """Quantity that was held before the first fill on record; signed. Empty when there was none."""
     discrepancy_id: _builtins.str
     """The open discrepancy about it. Empty when both sides agree."""
     version: _builtins.int

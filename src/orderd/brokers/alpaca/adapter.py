@@ -5,7 +5,7 @@ Rule 2: a yes is a 200 whose echo is the order that was sent. A no is a refusal 
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 
@@ -13,6 +13,7 @@ from orderd.brokers.alpaca import bodies, errors, listing, parse, replies, rules
 from orderd.brokers.alpaca.client import AlpacaClient, AnswerLost, NotConnected, Request, Response
 from orderd.brokers.alpaca.fields import ParseError
 from orderd.core import trade_steps
+from orderd.core.activities import Activity
 from orderd.core.facts import Execution
 from orderd.core.order import AssetClass, Order, OrderClass
 from orderd.core.turnstiles import Staged
@@ -210,6 +211,11 @@ class AlpacaAdapter:
             return parse.positions(body)
         except ParseError as error:
             raise BrokerError(f"GET /v2/positions: {error}") from None
+
+    async def activities_since(self, day: date) -> Sequence[Activity]:
+        """Expiries, exercises, assignments, splits and fees in kind since that day. Raises BrokerError."""
+        after = datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(seconds=1)
+        return await listing.holdings(self._read, (("after", after.strftime("%Y-%m-%dT%H:%M:%SZ")),))
 
     async def account(self) -> BrokerAccount:
         """GET /v2/account. Raises BrokerError."""

@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from orderd.brokers.alpaca import parse
+from orderd.brokers.alpaca import parse, words
 from orderd.brokers.alpaca.client import AnswerLost, NotConnected, Query, Request, Response
 from orderd.brokers.alpaca.fields import ParseError
+from orderd.core.activities import Activity
 from orderd.core.facts import Execution, View
 from orderd.core.values import Value
 from orderd.ports import BrokerError, Found
@@ -82,23 +83,41 @@ def _newest(view: View) -> datetime:
 
 async def executions(read: Read, query: Query) -> Sequence[Execution]:
     """Read all FILL activities, oldest first, each id once. Raises BrokerError."""
-    rows: dict[str, ActivityRow] = {}
+    rows = await _activities(read, "/v2/account/activities/FILL", query)
+    found = [_activity_row(row.id, row.execution) for row in rows if row.execution is not None]
+    return [row.execution for row in sorted(found, key=lambda row: row.key)]
+
+
+async def holdings(read: Read, query: Query) -> Sequence[Activity]:
+    """Read all activities that changed a holding without an order, oldest first. Raises BrokerError."""
+    types = (("activity_types", ",".join(words.HOLDING_ACTIVITIES)),)
+    rows = await _activities(read, "/v2/account/activities", types + query)
+    return [row.holding for row in rows if row.holding is not None]
+
+
+async def _activities(read: Read, path: str, query: Query) -> Sequence[parse.Activity]:
+    """Read a list to its end. The rows of one event may share their id; a page that tells nothing new is an error."""
+    rows: dict[tuple[str, str, str, Decimal | None], parse.Activity] = {}
     cursor: Query = ()
     for _ in range(_PAGES_LIMIT):
         asked = (("direction", "asc"), ("page_size", str(_ACTIVITIES_PAGE)))
-        body, _asked_ns = await answer(read, "/v2/account/activities/FILL", query + asked + cursor)
+        body, _asked_ns = await answer(read, path, query + asked + cursor)
         try:
             page = parse.activities(body)
         except ParseError as error:
-            raise BrokerError(f"GET /v2/account/activities/FILL: {error}") from None
-        fresh = [row for row in page if row.id not in rows]
-        rows |= {row.id: _activity_row(row.id, row.execution) for row in fresh if row.execution is not None}
+            raise BrokerError(f"GET {path}: {error}") from None
+        fresh = {_name(row): row for row in page if _name(row) not in rows}
+        rows |= fresh
         if len(page) < _ACTIVITIES_PAGE:
-            return [row.execution for row in sorted(rows.values(), key=lambda row: row.key)]
+            return list(rows.values())
         if not fresh:
-            raise BrokerError("GET /v2/account/activities/FILL: a page repeated itself")
+            raise BrokerError(f"GET {path}: a page repeated itself")
         cursor = (("page_token", page[-1].id),)
-    raise BrokerError(f"GET /v2/account/activities/FILL: more than {_PAGES_LIMIT} pages")
+    raise BrokerError(f"GET {path}: more than {_PAGES_LIMIT} pages")
+
+
+def _name(row: parse.Activity) -> tuple[str, str, str, Decimal | None]:
+    return (row.id, "", "", None) if row.execution is not None else (row.id, row.type, row.symbol, row.quantity)
 
 
 def _activity_row(identity: str, execution: Execution) -> ActivityRow:

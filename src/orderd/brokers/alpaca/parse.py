@@ -26,6 +26,8 @@ from orderd.brokers.alpaca.fields import (
     when,
 )
 from orderd.brokers.alpaca.symbols import canonical
+from orderd.core.activities import Activity as HoldingActivity
+from orderd.core.activities import ActivityKind
 from orderd.core.facts import Execution, View
 from orderd.core.order import AssetClass, OrderClass, OrderType, Phase, Terms
 from orderd.core.values import BrokerOrderId, ExecutionId, Value
@@ -256,7 +258,10 @@ def _execution_id(row: Json) -> ExecutionId | None:
 
 
 class Activity(Value, frozen=True, kw_only=True):
-    """One row of the activities list; `execution` is set for a FILL. `id` is also the page token."""
+    """One row of the activities list. `id` is also the page token.
+
+    `execution` is set for a FILL, `holding` for what changed a holding in another way and has been done.
+    """
 
     id: str
     type: str
@@ -264,6 +269,7 @@ class Activity(Value, frozen=True, kw_only=True):
     execution: Execution | None = None
     quantity: Decimal | None = None
     net_amount: Decimal | None = None
+    holding: HoldingActivity | None = None
 
 
 def activities(body: bytes) -> tuple[Activity, ...]:
@@ -282,6 +288,24 @@ def activity(row: Json) -> Activity:
         execution=_activity_execution(row, identity) if kind == "FILL" else None,
         quantity=number(row, "qty"),
         net_amount=number(row, "net_amount"),
+        holding=_activity_holding(row, identity, kind),
+    )
+
+
+def _activity_holding(row: Json, identity: str, word: str) -> HoldingActivity | None:
+    """What the row changed of a holding. Quantities of such rows are signed: what the account has more of, or less."""
+    kind, quantity = words.HOLDING_ACTIVITIES.get(word), number(row, "qty")
+    if kind is None or not quantity or not text(row, "symbol") or text(row, "status") not in {"", "executed"}:
+        return None
+    asset_class = AssetClass.CRYPTO if kind is ActivityKind.FEE_IN_KIND else None
+    return HoldingActivity(
+        activity_id=identity,
+        kind=kind,
+        symbol=canonical(text(row, "symbol"), asset_class),
+        quantity=quantity,
+        price=number(row, "price"),
+        group_id=text(row, "group_id"),
+        day=text(row, "date"),
     )
 
 
@@ -339,6 +363,7 @@ def position(row: Json) -> BrokerPosition:
         cost_basis=number(row, "cost_basis"),
         current_price=number(row, "current_price"),
         unrealized_pl=number(row, "unrealized_pl"),
+        unrealized_intraday_pl=number(row, "unrealized_intraday_pl"),
         quantity_available=None if available is None else _signed(available, is_short=is_short),
         asset_class=asset_class,
     )

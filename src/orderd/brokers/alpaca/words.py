@@ -3,6 +3,7 @@
 Rule: a word that is not in a table is not an error. It becomes `Phase.UNKNOWN` or None and the raw word is kept.
 """
 
+from orderd.core.activities import ActivityKind
 from orderd.core.order import AssetClass, OrderClass, OrderType, Phase, PositionIntent, Side, TimeInForce
 from orderd.ports import ReportKind
 
@@ -85,6 +86,16 @@ KINDS = {
     "order_replace_rejected": ReportKind.REPLACE_REJECTED,
 }
 """Every other event, known or not, is an UPDATE whose order tells the rest."""
+
+HOLDING_ACTIVITIES = {
+    "OPEXP": ActivityKind.EXPIRED,
+    "OPEXC": ActivityKind.EXERCISED,
+    "OPASN": ActivityKind.ASSIGNED,
+    "OPTRD": ActivityKind.DELIVERED,
+    "SPLIT": ActivityKind.SPLIT,
+    "CFEE": ActivityKind.FEE_IN_KIND,
+}
+"""Activities that change a holding without an order. A dividend names a quantity, too: of what it was paid for."""
 
 FILL_EVENTS = frozenset({"fill", "partial_fill"})
 

@@ -299,7 +299,11 @@ def movement_json(movement: CashMovement) -> Json:
         "currency": "USD",
     }
     if movement.symbol:
-        shown["symbol"] = movement.symbol
+        shown["symbol"] = movement.symbol.replace("/", "")
+    if movement.price is not None:
+        shown["price"] = text(movement.price)
+    if movement.group_id:
+        shown["group_id"] = movement.group_id
     if movement.quantity is not None:
         shown |= {"qty": text(movement.quantity), "per_share_amount": "0"}
     return shown

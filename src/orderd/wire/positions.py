@@ -1,0 +1,166 @@
+"""Positions on the wire: what an order's event says of holdings, and a position as a message."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+from oms.v1 import order_pb2 as pb
+from oms.v1 import position_service_pb2 as position_pb
+from oms.v1 import trade_service_pb2 as desk_pb
+from orderd.core.order import AssetClass, EventSource, Side
+from orderd.core.positions import Position, Traded
+from orderd.core.values import Reason, Value, canonical, multiply
+from orderd.wire import enums
+from orderd.wire.messages import reason_message, text_of
+from orderd.wire.symbols import contract
+from orderd.wire.times import read_time, set_time
+
+_COUNTED: Final = frozenset({pb.FILL_STATUS_LIVE, pb.FILL_STATUS_INFERRED})
+_TELLS_OF_FILLS: Final = frozenset(
+    {pb.ORDER_EVENT_TYPE_FILL, pb.ORDER_EVENT_TYPE_FILL_CORRECTED, pb.ORDER_EVENT_TYPE_FILL_BUSTED}
+)
+
+
+class Moves(Value, frozen=True, kw_only=True):
+    """What one event of an order changes in a holding."""
+
+    account_id: str
+    symbol: str
+    multiplier: Decimal | None
+    order_id: str
+    source: EventSource
+    at: datetime
+    added: tuple[Traded, ...] = ()
+    removed: tuple[Traded, ...] = ()
+    """Fills that count no more, as they were traded."""
+
+
+def moves_of(data: bytes) -> Moves | None:
+    """What an event of an order says of holdings, also one that was made outside orderd; None when nothing."""
+    event = pb.OrderEvent.FromString(data)
+    if event.type not in _TELLS_OF_FILLS or not event.HasField("fill"):
+        return None
+    fills = (event.fill, *event.other_fills)
+    return Moves(
+        account_id=event.order.account_id,
+        symbol=event.order.symbol,
+        multiplier=_multiplier(event.order),
+        order_id=event.order.order_id,
+        source=enums.SOURCE.word.get(event.source, EventSource.ENGINE),
+        at=max(read_time(event.recorded_time), *(read_time(fill.recorded_time) for fill in fills)),
+        added=tuple(_traded(fill, event.order.strategy) for fill in fills if fill.status in _COUNTED),
+        removed=tuple(_traded(fill, event.order.strategy) for fill in fills if fill.status not in _COUNTED),
+    )
+
+
+def moves_of_fill(order: bytes, data: bytes) -> Moves | None:
+    """The same of a fill as it stands in the books; None when it does not count."""
+    fill, asked = pb.Fill.FromString(data), pb.Order.FromString(order)
+    if fill.status not in _COUNTED:
+        return None
+    return Moves(
+        account_id=fill.account_id,
+        symbol=fill.symbol,
+        multiplier=_multiplier(asked),
+        order_id=fill.order_id,
+        source=enums.SOURCE.word.get(fill.source, EventSource.ENGINE),
+        at=read_time(fill.recorded_time),
+        added=(_traded(fill, asked.strategy),),
+        removed=(),
+    )
+
+
+def _multiplier(order: pb.Order) -> Decimal | None:
+    known = multiplier_of(order.symbol)
+    return Decimal(order.multiplier) if known is not None and order.multiplier else known
+
+
+def _traded(fill: pb.Fill, strategy: str) -> Traded:
+    quantity = Decimal(fill.quantity)
+    return Traded(
+        change_id=fill.fill_id,
+        quantity=quantity if enums.SIDE.word[fill.side] is Side.BUY else quantity.copy_negate(),
+        price=Decimal(fill.price) if fill.price else None,
+        strategy=strategy,
+    )
+
+
+def asset_class_of(symbol: str) -> AssetClass:
+    """What a canonical symbol names."""
+    if "/" in symbol:
+        return AssetClass.CRYPTO
+    return AssetClass.US_EQUITY if contract(symbol) is None else AssetClass.US_OPTION
+
+
+def multiplier_of(symbol: str) -> Decimal | None:
+    """Units per contract; None for an adjusted contract, whose root says so by a digit: nobody told its size."""
+    option = contract(symbol)
+    if option is None:
+        return Decimal(1)
+    return None if any(letter.isdigit() for letter in option.root) else Decimal(100)
+
+
+def position_message(position: Position) -> position_pb.Position:
+    """The journaled part of a position, without its sequence."""
+    holding = position.holding
+    message = position_pb.Position(
+        position_id=position.position_id,
+        account_id=position.account_id,
+        symbol=position.symbol,
+        asset_class=enums.ASSET_CLASS.number[position.asset_class],
+        multiplier=text_of(position.multiplier),
+        fill_quantity=text_of(holding.quantity),
+        average_price=text_of(holding.average_price),
+        opening_quantity=text_of(position.opening_quantity) if position.opening_quantity else "",
+        strategies=[
+            position_pb.StrategyPosition(
+                strategy=share.strategy,
+                quantity=text_of(share.quantity),
+                average_price=text_of(share.average_price),
+                realized_pnl=text_of(_money(share.realized, position.multiplier)),
+            )
+            for share in holding.shares
+        ],
+        version=position.version,
+    )
+    describe(message)
+    set_time(message.opened_time, position.opened_time)
+    set_time(message.closed_time, position.closed_time)
+    set_time(message.updated_time, position.updated_time)
+    return message
+
+
+def describe(message: position_pb.Position) -> None:
+    """Add what an option's symbol says."""
+    option = contract(message.symbol)
+    if option is not None:
+        message.underlying = option.root
+        message.option.expiry_date = option.expiry.isoformat()
+        message.option.strike = canonical(option.strike)
+        message.option.right = pb.OPTION_RIGHT_CALL if option.is_call else pb.OPTION_RIGHT_PUT
+
+
+def _money(value: Decimal | None, multiplier: Decimal | None) -> Decimal | None:
+    return None if value is None or multiplier is None else multiply(value, multiplier)
+
+
+def position_event(
+    position: Position, *, order_id: str, source: EventSource, reason: Reason | None, strategies: Sequence[str] = ()
+) -> bytes:
+    """The event that tells of a position's change, but for its subject and sequence.
+
+    `reason` says what happened when it was no fill. One of a single strategy carries that strategy.
+    """
+    event = desk_pb.DeskEvent(
+        type=desk_pb.DESK_EVENT_TYPE_POSITION_CHANGED if reason is None else desk_pb.DESK_EVENT_TYPE_POSITION_ADJUSTED,
+        account_id=position.account_id,
+        symbol=position.symbol,
+        strategy=strategies[0] if len(strategies) == 1 else "",
+        order_id=order_id,
+        source=enums.SOURCE.number[source],
+    )
+    if reason is not None:
+        event.reason.CopyFrom(reason_message(reason))
+    set_time(event.recorded_time, position.updated_time)
+    return event.SerializeToString(deterministic=True)
