@@ -221,3 +221,26 @@ async def _protected(world: World, key: str) -> Trade:
     trade = desk(world).find(AccountId(ACCOUNT), key)
     assert trade.protection is Protection.PROTECTED
     return trade
+
+
+def test_callers_who_give_up_leave_nothing_half_done(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        for number in range(12):
+            key, pause_s = f"t-{number}", number * 0.004
+            impatient = asyncio.ensure_future(opened(world, key))
+            await asyncio.sleep(pause_s)
+            impatient.cancel()
+            trade = (await opened(world, key)).trade
+            await until(world, trade.trade_id, lambda trade: trade.protection is Protection.PROTECTED)
+            for call in (
+                lambda: desk(world).move_stop(trade.trade_id, Decimal(74)),  # noqa: B023 - called at once
+                lambda: desk(world).close(trade.trade_id),  # noqa: B023 - called at once
+            ):
+                impatient = asyncio.ensure_future(call())
+                await asyncio.sleep(pause_s)
+                impatient.cancel()
+                await call()
+            await until(world, trade.trade_id, lambda trade: trade.is_over)
+            assert held(world) == 0
+
+    live(tmp_path, story, slowest_commit_s=0.05)
