@@ -128,6 +128,7 @@ def _activities(name: str) -> Check:
         for row in listed:
             done = row.execution
             assert isinstance(done, Execution)
+            assert row.holding is None
             assert done.execution_id == row.id.partition("::")[2]
             first = done.broker_order_id.partition("-")[0]
             got.append((row.id, first, str(done.quantity), str(done.price), str(done.cum_after)))
@@ -145,6 +146,7 @@ CHECKS.update({name: _activities(name) for name in ACTIVITIES})
 def _dividend(body: bytes) -> None:
     (row,) = parse.activities(b"[" + body + b"]")
     assert (row.type, row.symbol, row.quantity, row.net_amount, row.execution) == ("DIV", "T", 2, D("1.02"), None)
+    assert row.holding is None, "its quantity is what it was paid for"
 
 
 @checks("clock_2020_closed.json")

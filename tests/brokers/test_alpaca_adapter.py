@@ -191,6 +191,41 @@ async def test_activities_that_repeat_for_ever_are_no_list() -> None:
         await adapter(Scripted(lambda _: full)).executions_since(NOON)
 
 
+def happened(word: str, symbol: str, quantity: str, **more: object) -> dict[str, object]:
+    """A row of the documentation's page about option events; all rows of one event may share an id there."""
+    said = {"id": "20230721000000000::1", "activity_type": word, "date": "2023-07-21", "net_amount": "0"}
+    return said | {"symbol": symbol, "qty": quantity, "status": "executed"} | more
+
+
+async def test_activities_that_change_a_holding_are_told_apart_by_more_than_their_id() -> None:
+    rows = [
+        happened("OPEXC", "AAPL230721C00150000", "-2"),
+        happened("OPTRD", "AAPL", "200", price="90", net_amount="-30000", group_id="g"),
+        happened("CFEE", "ETHUSD", "-0.000195", price="1884.5"),
+        happened("SPLIT", "KO", "-10"),
+        happened("SPLIT", "KO", "30"),
+        happened("DIV", "T", "2"),
+        happened("OPEXP", "AAPL230721C00150000", "-2", status="canceled"),
+        happened("OPEXP", "", "-2"),
+        happened("OPASN", "AAPL230721C00150000", "0"),
+    ]
+    client = Scripted(pages(rows))
+    found = await adapter(client).activities_since(NOON.date())
+    assert [(each.kind.value, each.symbol, each.quantity, each.price, each.group_id) for each in found] == [
+        ("EXERCISED", "AAPL230721C00150000", D(-2), None, ""),
+        ("DELIVERED", "AAPL", D(200), D(90), "g"),
+        ("FEE_IN_KIND", "ETH/USD", D("-0.000195"), D("1884.5"), ""),
+        ("SPLIT", "KO", D(-10), None, ""),
+        ("SPLIT", "KO", D(30), None, ""),
+    ]
+    assert {each.day for each in found} == {"2023-07-21"}
+    query = dict(client.asked[0][1].query)
+    assert query["activity_types"] == "OPEXP,OPEXC,OPASN,OPTRD,SPLIT,CFEE"
+    assert query["after"] == "2026-10-07T23:59:59Z"
+    with pytest.raises(BrokerError):
+        await adapter(Scripted(pages([happened("SPLIT", "KO", "ten")]))).activities_since(NOON.date())
+
+
 @pytest.mark.parametrize("failure", [NotConnected("x"), AnswerLost("x"), 500, 204, 301, b"", b"{}", b"<html>"])
 async def test_a_second_page_that_fails_takes_the_first_with_it(failure: Answer) -> None:
     answers: list[Answer] = [json.dumps([row(n) for n in range(500)]).encode(), failure]

@@ -181,6 +181,8 @@ def test_a_position_counts_what_was_bought_charged_and_there_before() -> None:
     assert (opened.opening_quantity, opened.bought) == (D(3), D(1))
     assert changed(opened, happened("-1"), now).opening_quantity == D(3)
     assert restated(opened, [traded("1", "100")], [], now).bought == D(0)
+    corrected = restated(held_, [traded("1", "100")], [traded("2", "99")], now)
+    assert (corrected.bought, corrected.holding.quantity, corrected.holding.average_price) == (D(2), D(2), D(99))
     sold = changed(held_, traded("-1", "110"), now)
     assert (sold.bought, sold.closed_time, sold.is_open) == (D(1), now, False)
     again = restated(sold, [traded("-1", "110")], [], now)
