@@ -197,13 +197,13 @@ async def _serve_on(  # noqa: PLR0917 - the parts of a server
         workers = [house.workers(account_id, settings) for account_id in settings.accounts]
         house.connect(workers)
         engine = OrderEngine(journal, blotter, feed, workers)
-        accounts = {str(w.account.account_id): w.account for w in workers}
-        quotes = {str(w.account.account_id): w.holdings for w in workers}
-        desk = Desk(journal, blotter, engine, accounts, quotes=quotes)
+        desk = Desk(journal, blotter, engine, {str(w.account.account_id): w for w in workers})
         await desk.open()
         positions = PositionDesk(journal, feed, {str(w.account.account_id): w for w in workers})
         await positions.open()
-        parts = DeskParts(trades=desk.trades, completed=completed, decisions=desk.decisions, positions=positions)
+        parts = DeskParts(
+            trades=desk.trades, completed=completed, decisions=desk.decisions, positions=positions, risk=desk.risk
+        )
         server = GrpcServer(engine, address=settings.grpc_address, bounds=_bounds(settings), desk=parts)
         metrics = MetricsServer(engine, settings.http_address) if settings.http_address else None
         try:

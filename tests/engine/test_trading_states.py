@@ -240,9 +240,9 @@ def test_the_breaker_pauses_entries_and_lets_exits_pass_for_its_day(tmp_path: Pa
         assert await told(world, "entry", quantity="10") == ""
         risk = world.alive.workers.account.risk
         assert risk.day().base is not None
-        await risk.result(Decimal(-1999), world.clock.now())
+        await risk.result("r-1", Decimal(-1999), at=world.clock.now())
         assert await told(world, "more", limit_price="0.5") == ""
-        await risk.result(Decimal(-1), world.clock.now())
+        await risk.result("r-2", Decimal(-1), at=world.clock.now())
         assert await told(world, "tripped", limit_price="0.5") == "CIRCUIT_BREAKER"
         assert await told(world, "exit", quantity="10", limit_price="999", **SELL) == ""
         kept = risk.state
@@ -251,9 +251,9 @@ def test_the_breaker_pauses_entries_and_lets_exits_pass_for_its_day(tmp_path: Pa
         assert await told(world, "still", limit_price="0.5") == "CIRCUIT_BREAKER"
         world.clock.skew += timedelta(days=1)
         assert await told(world, "tomorrow", limit_price="0.5") == ""
-        await world.alive.workers.account.risk.result(Decimal(-50_000), world.clock.now())
+        await world.alive.workers.account.risk.result("r-3", Decimal(-50_000), at=world.clock.now())
         assert await told(world, "again", limit_price="0.5") == "CIRCUIT_BREAKER"
-        await world.alive.workers.account.risk.reset_breaker()
+        await world.alive.workers.account.risk.reset_breaker("a test", "t")
         assert await told(world, "reset", limit_price="0.5") == ""
 
     live(tmp_path, story, Limits(max_daily_loss_percent=Decimal(2), max_losses_in_a_row=3))
@@ -262,13 +262,15 @@ def test_the_breaker_pauses_entries_and_lets_exits_pass_for_its_day(tmp_path: Pa
 def test_a_restatement_can_trip_it_and_never_frees_it(tmp_path: Path) -> None:
     async def story(world: World) -> None:
         risk, now = world.alive.workers.account.risk, world.clock.now()
-        for _ in range(2):
-            await risk.result(Decimal(0), now)
-        await risk.correction(Decimal(-5), at=now, traded=now)
+        for result_id in ("a", "b"):
+            await risk.result(result_id, Decimal(0), at=now)
+        await risk.result("b", Decimal(-5), before=Decimal(0), at=now)
         assert risk.day().trip is None
-        await risk.result(Decimal(-1), now)
+        await risk.result("c", Decimal(5), at=now)
+        assert risk.day().trip is None
+        await risk.result("c", Decimal(-1), before=Decimal(5), at=now)
         assert risk.day().trip is not None
-        await risk.correction(Decimal(500), at=now, traded=now)
+        await risk.result("c", Decimal(500), before=Decimal(-1), at=now)
         assert await told(world, "k", limit_price="0.5") == "CIRCUIT_BREAKER"
 
     live(tmp_path, story, Limits(max_losses_in_a_row=3))

@@ -19,6 +19,7 @@ import msgspec
 
 from oms.v1 import order_pb2 as opb
 from oms.v1 import order_service_pb2 as pb
+from oms.v1 import trade_service_pb2 as trade_pb
 from orderd.brokers.simulated import REQUESTS_PER_MINUTE, Driver, broker_over
 from orderd.core.order import Mode, Order, OrderIntent
 from orderd.core.values import AccountId
@@ -157,9 +158,7 @@ class World:
             async with asyncio.TaskGroup() as group:
                 workers = self._workers(journal, blotter, intake, Tasks(group), pulse)
                 engine = OrderEngine(journal, blotter, feed, list(workers.values()))
-                accounts = {account_id: of_account.account for account_id, of_account in workers.items()}
-                quotes = {account_id: of_account.holdings for account_id, of_account in workers.items()}
-                desk = Desk(journal, blotter, engine, accounts, quotes=quotes)
+                desk = Desk(journal, blotter, engine, workers)
                 completed = CompletedTrades(journal, feed)
                 positions = PositionDesk(journal, feed, workers) if self.has_desk else None
                 if positions is not None:
@@ -370,6 +369,11 @@ class World:
     def events(self) -> list[opb.OrderEvent]:
         """Every event, oldest first."""
         return [opb.OrderEvent.FromString(body) for body in journal_bytes(self.database)]
+
+    def desk_events(self) -> list[trade_pb.DeskEvent]:
+        """Every event of the desk, oldest first, without its subject's sequence."""
+        rows = self._rows("SELECT body FROM order_events WHERE kind = 1 ORDER BY sequence")
+        return [trade_pb.DeskEvent.FromString(body) for (body,) in rows]
 
     def books(self) -> Books:
         """The venues' ledgers."""

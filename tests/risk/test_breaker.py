@@ -2,13 +2,27 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import count
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orderd.risk.breaker import Base, Breaker, Cause, Correction, Fact, Reset, Result, allowed_loss, fold, tripped
+from orderd.risk.breaker import (
+    REMEMBERED,
+    Base,
+    Breaker,
+    Cause,
+    Fact,
+    Morning,
+    Reset,
+    Result,
+    allowed_loss,
+    fold,
+    tripped,
+)
 from orderd.risk.limits import Limits
+from tests.core.builders import dec
 
 MONDAY = datetime(2026, 1, 5, 14, 30, tzinfo=UTC)
 TUESDAY = MONDAY + timedelta(days=1)
@@ -16,8 +30,18 @@ LIMITS = Limits(max_daily_loss_percent=Decimal(2), max_losses_in_a_row=3)
 STREAK = Limits(max_losses_in_a_row=3)
 
 
-def result(pnl: str, day: datetime = MONDAY) -> Result:
-    return Result(at=day + timedelta(hours=1), day=day, pnl=Decimal(pnl))
+_numbers = count()
+
+
+def result(pnl: str | None, day: datetime = MONDAY, *, result_id: str = "", before: str | None = None) -> Result:
+    """A new result, unless its id and what it was are given."""
+    return Result(
+        result_id=result_id or f"r-{next(_numbers)}",
+        at=day + timedelta(hours=1),
+        day=day,
+        pnl=dec(pnl),
+        before=dec(before),
+    )
 
 
 def base(equity: str = "10000", day: datetime = MONDAY) -> Base:
@@ -28,8 +52,8 @@ def reset(day: datetime = MONDAY) -> Reset:
     return Reset(at=day + timedelta(hours=2), day=day)
 
 
-def correction(change: str, day: datetime = MONDAY) -> Correction:
-    return Correction(at=day + timedelta(hours=3), day=day, change=Decimal(change))
+def morning(day: datetime) -> Morning:
+    return Morning(at=day, day=day)
 
 
 def after(*facts: Fact, limits: Limits = LIMITS) -> Breaker:
@@ -80,10 +104,35 @@ def test_the_first_equity_of_a_day_stands_and_may_come_after_the_losses() -> Non
     assert after(base(day=TUESDAY), base("5", MONDAY)).base == 10000
 
 
-def test_a_correction_moves_the_days_money_only() -> None:
-    assert cause(base(), result("-150"), correction("-50")) is Cause.DAILY_LOSS
-    assert after(base(), result("-150"), correction("-10")).losses_in_a_row == 1
-    assert after(result("-5"), result("1", TUESDAY), correction("-400")).realised == 1
+def test_a_result_that_grows_or_is_restated_stays_one_result() -> None:
+    first = result("-150", result_id="a")
+    grown = result("-200", result_id="a", before="-150")
+    assert cause(base(), first, grown) is Cause.DAILY_LOSS
+    assert after(base(), first, grown).losses_in_a_row == 1
+    turned = after(result("-1"), result("5", result_id="a"), result("-1"), result("-5", result_id="a", before="5"))
+    assert (turned.losses_in_a_row, turned.realised) == (3, -7)
+    assert after(first, result("3", result_id="a", before="-150")).losses_in_a_row == 0
+
+
+def test_a_result_that_was_taken_back_never_was() -> None:
+    back = after(result("-1"), result("-9", result_id="a"), result(None, result_id="a", before="-9"))
+    assert (back.losses_in_a_row, back.realised) == (1, -1)
+    assert after(result(None, result_id="a", before="-9")).realised == 9
+
+
+def test_what_is_restated_of_an_earlier_day_moves_no_money_of_today() -> None:
+    breaker = after(result("-5", result_id="a"), result("1", TUESDAY), result("-400", result_id="a", before="-5"))
+    assert breaker.realised == 1
+
+
+def test_only_so_many_results_are_remembered() -> None:
+    many = after(*[result("-1", result_id=f"{number}") for number in range(REMEMBERED + 9)], limits=Limits())
+    assert (many.losses_in_a_row, many.realised) == (REMEMBERED, -(REMEMBERED + 9))
+    late = fold(many, result("50", result_id="0", before="-1"), Limits())
+    assert (late.losses_in_a_row, late.realised) == (REMEMBERED, many.realised + 51)
+    far = Limits(max_losses_in_a_row=REMEMBERED + 5)
+    assert cause(*[result("-1") for _ in range(REMEMBERED + 4)], limits=far) is None
+    assert cause(*[result("-1") for _ in range(REMEMBERED + 5)], limits=far) is Cause.LOSSES_IN_A_ROW
 
 
 # ---------------------------------------------------------------------------------------------------------- the streak
@@ -92,7 +141,7 @@ def test_a_correction_moves_the_days_money_only() -> None:
 def test_losses_in_a_row_trip_it_whatever_they_cost() -> None:
     assert cause(result("-1"), result("0")) is None
     assert cause(result("-1"), result("0"), result("-0.01")) is Cause.LOSSES_IN_A_ROW
-    assert "3 losing trades in a row" in tripped(after(*[result("-1")] * 3), MONDAY)
+    assert "3 losing trades in a row" in tripped(after(*[result("-1") for _ in range(3)]), MONDAY)
 
 
 def test_a_win_resets_the_streak_and_zero_is_a_loss() -> None:
@@ -102,7 +151,7 @@ def test_a_win_resets_the_streak_and_zero_is_a_loss() -> None:
 
 def test_a_streak_goes_on_overnight_unless_it_has_tripped() -> None:
     assert cause(result("-1"), result("-1"), result("-1", TUESDAY)) is Cause.LOSSES_IN_A_ROW
-    spent = after(*[result("-1")] * 4, result("-1", TUESDAY))
+    spent = after(*[result("-1") for _ in range(4)], result("-1", TUESDAY))
     assert (spent.losses_in_a_row, spent.trip) == (1, None)
 
 
@@ -110,11 +159,14 @@ def test_a_streak_goes_on_overnight_unless_it_has_tripped() -> None:
 
 
 def test_it_is_sticky_for_its_day() -> None:
-    breaker = after(base(), result("-200"), result("500"), correction("200"))
+    restated = result("0", result_id="a", before="-200")
+    breaker = after(base(), result("-200", result_id="a"), result("500"), restated)
     assert breaker.realised == 500
     assert tripped(breaker, MONDAY)
     assert tripped(breaker, MONDAY - timedelta(days=1)), "a clock that was set back frees nobody"
     assert not tripped(breaker, TUESDAY)
+    assert fold(breaker, morning(MONDAY), LIMITS) == breaker
+    assert fold(breaker, morning(TUESDAY), LIMITS) == Breaker(day=TUESDAY)
 
 
 def test_the_first_cause_is_the_one_that_is_told() -> None:
@@ -149,7 +201,14 @@ FACTS = st.lists(
         st.builds(result, PNL.map(str), DAYS),
         st.builds(base, st.sampled_from(["10000", "5000", "0"]), DAYS),
         st.builds(reset, DAYS),
-        st.builds(correction, PNL.map(str), DAYS),
+        st.builds(morning, DAYS),
+        st.builds(
+            lambda day, number, pnl, before: result(pnl, day, result_id=f"k-{number}", before=before),
+            DAYS,
+            st.integers(0, 3),
+            st.none() | PNL.map(str),
+            st.none() | PNL.map(str),
+        ),
     ),
     max_size=40,
 )

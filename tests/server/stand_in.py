@@ -31,6 +31,7 @@ from orderd.engine.api import (
 from orderd.engine.errors import EngineError, Kind
 from orderd.engine.feed import JournalFeed
 from orderd.ports import Append, BrokerAccount, Discrepancy
+from orderd.risk.limits import TradingState
 from orderd.storage import SqliteJournal
 from orderd.system import SystemClock, SystemIds
 
@@ -169,6 +170,8 @@ class StandIn:
             mode=Mode.PAPER,
             is_recovering=False,
             halt_reason=self.halt_reason,
+            trading_state=TradingState.HALTED if self.halt_reason else TradingState.ACTIVE,
+            trading_state_reason=self.halt_reason,
             stream_connected=True,
             stream_changed_time=CLOCK.now(),
             reconciled_time=CLOCK.now(),

@@ -55,6 +55,14 @@ TABLES: Final[Mapping[str, Sequence[str]]] = {
         "sequence", "recordedTime", "type", "symbol", "strategy", "tradeId", "decisionId", "orderId", "source",
         "reason.code", "trade.state", "trade.protection", "trade.openQuantity", "trade.stopPrice",
     ),
+    "oms.v1.RiskStatus": (
+        "accountId", "tradingState", "freezeProtection", "breaker.isTripped", "breaker.cause", "breaker.realizedPnl",
+        "breaker.dailyLossLimit", "breaker.lossesInARow", "openPositions", "openOrders", "unprotectedQuantity",
+        "reason.message",
+    ),
+    "oms.v1.Sizing": (
+        "quantity", "code", "message", "equity", "riskAmount", "riskPerUnit", "boundBy", "notional",
+    ),
     "oms.v1.CompletedTrade": (
         "exitTime", "accountId", "strategy", "symbol", "side", "quantity", "entryPrice", "exitPrice", "fees", "pnl",
         "pnlPct", "duration", "exitReason", "isRestated",

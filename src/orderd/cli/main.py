@@ -15,6 +15,7 @@ from orderd.cli import (
     orders,
     pnl,
     position,
+    risk,
     serving,
     settling,
     trades,
@@ -68,6 +69,7 @@ app.add_typer(accounts.fill, name="fill")
 app.add_typer(accounts.account, name="account")
 app.add_typer(position.position, name="position")
 app.add_typer(accounts.broker, name="broker")
+app.add_typer(risk.risk, name="risk")
 app.add_typer(journal.journal, name="journal")
 app.add_typer(about.config, name="config")
 command(app)(pnl.pnl)

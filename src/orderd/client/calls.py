@@ -88,12 +88,19 @@ class Calls:
 
     # ------------------------------------------------------------------------------------------------ calling
 
-    async def _call(self, method: Callable[..., Awaitable[Answer]], request: object, *, is_repeatable: bool) -> Answer:
+    async def _call(
+        self,
+        method: Callable[..., Awaitable[Answer]],
+        request: object,
+        *,
+        is_repeatable: bool,
+        timeout_s: float | None = None,
+    ) -> Answer:
         give_up = time.monotonic() + (self._retry_for_s if is_repeatable else 0)
         attempt = 0
         while True:
             try:
-                return await method(request, timeout=self._timeout_s)
+                return await method(request, timeout=timeout_s or self._timeout_s)
             except grpc.aio.AioRpcError as error:
                 said = decode(error)
                 pause_s = pause(attempt, said.retry_after_s)

@@ -18,11 +18,11 @@ from oms.v1 import trade_service_pb2 as trades_pb
 from oms.v1.decision_service_pb2_grpc import DecisionServiceStub
 from oms.v1.position_service_pb2_grpc import PositionServiceStub
 from oms.v1.trade_service_pb2_grpc import TradeServiceStub
-from orderd.client.calls import Calls
 from orderd.client.follow import DeskFollower, OnReconnect
+from orderd.client.risk import RiskCalls
 
 
-class DeskCalls(Calls):
+class DeskCalls(RiskCalls):
     """Calls about decisions, trades and their results, and positions."""
 
     def __init__(

@@ -74,6 +74,11 @@ def trade_key(trade_id: str, role: str, number: int) -> ClientOrderId:
     return _key("x", trade_id, role, str(number))
 
 
+def flatten_key(account_id: str, number: int, symbol: str) -> ClientOrderId:
+    """The key of an exit that the kill switch sends: hash(account, which use of it, symbol), journaled before."""
+    return _key("f", account_id, str(number), symbol)
+
+
 def open_trade_key(account_id: str, decision_id: str, signal: Signal) -> str:
     """The key of a trade opened without one: by its decision when it has one, else by what the signal says."""
     if decision_id:

@@ -5,24 +5,29 @@ at the start, after each event of its orders, and when its time has come; a trad
 an event of its orders comes after all.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
+from functools import partial
 
 import structlog
 
 from orderd.core.trade import Trade, TradeState
+from orderd.desk.counting import Counting
 from orderd.desk.decisionbook import DecisionBook
 from orderd.desk.decisionfeed import DecisionFeed
 from orderd.desk.decisions import DecisionDesk
 from orderd.desk.permits import DecisionPermits
 from orderd.desk.protector import Protector
+from orderd.desk.risk import RiskDesk
 from orderd.desk.sizes import Sizes
 from orderd.desk.tradebook import TradeBook
 from orderd.desk.trades import TradeDesk
 from orderd.engine.account import Account
 from orderd.engine.blotter import Blotter
 from orderd.engine.engine import OrderEngine
-from orderd.ports import BrokerError, Journal, Quotes
+from orderd.engine.workers import Workers
+from orderd.ports import BrokerError, Journal
+from orderd.risk.limits import Stake
 
 log = structlog.get_logger("orderd.desk")
 
@@ -45,24 +50,24 @@ class Desk:
         journal: Journal,
         blotter: Blotter,
         engine: OrderEngine,
-        accounts: Mapping[str, Account],
-        *,
-        is_frozen: Callable[[str], bool] = lambda _account_id: False,
-        quotes: Mapping[str, Quotes] | None = None,
+        workers: Mapping[str, Workers],
     ) -> None:
-        """Nothing is read or watched before `open`."""
+        """Nothing is read or watched before `open`. `workers` of each account."""
+        accounts = {account_id: each.account for account_id, each in workers.items()}
         self._journal = journal
         self._blotter = blotter
         self._engine = engine
         self._accounts = accounts
         self.book = TradeBook(journal)
-        self.protector = Protector(self.book, engine, accounts, is_frozen=is_frozen)
+        self.protector = Protector(self.book, engine, accounts, is_frozen=self._is_frozen)
         self.trades = TradeDesk(self.book, engine, self.protector)
-        sizes = Sizes(accounts, self.trades, quotes or {})
+        sizes = Sizes(accounts, self.trades, {account_id: each.holdings for account_id, each in workers.items()})
         self.decisions = DecisionDesk(DecisionBook(journal), engine, self.trades, accounts, sizes)
         permits = DecisionPermits(journal, self.decisions, accounts, sizes)
         engine.permit, self.trades.permit = permits.order, permits.trade
         self._decided = DecisionFeed(journal, engine.feed, self.decisions, self.book, accounts)
+        self.risk = RiskDesk(engine, workers, self.book, self.trades)
+        self._counting = Counting(journal, engine.feed, accounts)
         self._position = 0
 
     async def open(self) -> None:
@@ -71,6 +76,19 @@ class Desk:
         self._position = int(await self._journal.mark(CURSOR) or 0)
         self._blotter.watch(self.protector.heard)
         await self._decided.open()
+        for account_id, account in self._accounts.items():
+            account.stakes_of = partial(self._stakes, account_id)
+
+    def _is_frozen(self, account_id: str) -> bool:
+        return self._accounts[account_id].risk.state.is_frozen
+
+    def _stakes(self, account_id: str, symbol: str) -> list[Stake]:
+        """The strategies that hold something of a symbol, and on which side."""
+        return [
+            Stake(strategy=trade.signal.strategy, side=trade.signal.side)
+            for trade in self.book.live(account_id)
+            if trade.signal.symbol == symbol and trade.open_quantity
+        ]
 
     def start(self) -> None:
         """Look after every trade; returns at once."""
@@ -83,6 +101,7 @@ class Desk:
         first = next(iter(self._accounts.values()), None)
         if first is not None:
             first.tasks.start(self._listen(first), "desk feed")
+            first.tasks.start(self._counting.run(), "circuit breakers")
 
     async def _begin(self, account_id: str) -> None:
         """The start-up policy: entries that were not sent yet go out; those that count candles have missed some."""

@@ -393,6 +393,11 @@ class TradeDesk:
             raise unknown(client_trade_id)
         return self._protector.stand(trade)[0]
 
+    def wake(self, account_id: str) -> None:
+        """Look after every trade of the account now: what may be sent has changed."""
+        for trade in self._book.live(account_id):
+            self._protector.wake(account_id, trade.trade_id)
+
     def orders(self, trade: Trade) -> Sequence[Order]:
         """Its orders, the entry first."""
         return self._protector.stand(trade)[1].all

@@ -11,7 +11,7 @@ from orderd.core.order import CLOSING_ROLES, EventSource, Mode, Order
 from orderd.core.values import AccountId, OrderId
 from orderd.engine.blotter import Blotter
 from orderd.engine.intake import Intake
-from orderd.engine.riskbook import MarkKeeper, RiskBook
+from orderd.engine.riskbook import RiskBook
 from orderd.ports import Broker, Calendar, Clock, Discrepancy, Ids, Journal, RawPayload
 from orderd.risk.limits import AssetFlags, Limits, Stake, TradingState
 
@@ -146,7 +146,7 @@ class Account:
             self.policy.limits,
             clock=self.clock,
             calendar=self.calendar,
-            keeper=MarkKeeper(self.journal),
+            journal=self.journal,
         )
 
     def age_s(self, order: Order) -> float:

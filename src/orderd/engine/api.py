@@ -10,6 +10,7 @@ from orderd.core.facts import Verdicts, View
 from orderd.core.order import Mode, Order, OrderIntent, OrderState, TimeInForce
 from orderd.core.values import Reason, Value
 from orderd.ports import BrokerAccount, Discrepancy, Entry, Journal
+from orderd.risk.limits import TradingState
 
 
 class Wait(StrEnum):
@@ -102,6 +103,8 @@ class AccountStatus(Value, frozen=True, kw_only=True):
     mode: Mode
     is_recovering: bool
     halt_reason: str
+    trading_state: TradingState
+    trading_state_reason: str
     stream_connected: bool
     stream_changed_time: datetime | None
     reconciled_time: datetime | None

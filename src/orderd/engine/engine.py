@@ -32,6 +32,7 @@ from orderd.engine.errors import EngineError, Kind
 from orderd.engine.feed import JournalFeed
 from orderd.engine.workers import Workers
 from orderd.ports import BrokerError, Discrepancy, Journal
+from orderd.risk.limits import TradingState
 
 log = structlog.get_logger("orderd.engine")
 
@@ -261,6 +262,8 @@ class OrderEngine:
             mode=account.policy.mode,
             is_recovering=not account.is_recovered and not account.halt_reason,
             halt_reason=account.halt_reason,
+            trading_state=TradingState.HALTED if account.halt_reason else account.risk.state.trading_state,
+            trading_state_reason=account.halt_reason or account.risk.state.trading_reason,
             stream_connected=account.stream_connected,
             stream_changed_time=account.stream_changed_time,
             reconciled_time=account.reconciled_time,

@@ -16,7 +16,7 @@ from orderd.core.book import total
 from orderd.core.instruments import asset_class_of, known_multiplier
 from orderd.core.order import CLOSING_ROLES, AssetClass, Order, OrderClass, OrderIntent, OrderRole, Side, Terms
 from orderd.core.turnstiles import Approved, Denied
-from orderd.core.values import ZERO, ClientOrderId, OrderId, subtract
+from orderd.core.values import ZERO, ClientOrderId, OrderId, canonical, subtract
 from orderd.engine.account import Account
 from orderd.engine.errors import EngineError, Kind
 from orderd.engine.figures import Figures, cost_of
@@ -131,7 +131,7 @@ class Exposures:
             today = account.risk.day()
             found |= {"tripped": breaker.tripped(today, account.risk.today()), "base_equity": today.base}
         if limits.max_open_positions is not None:
-            found["open_symbols"] = self._open_symbols(leaving_out)
+            found["open_symbols"] = self.open_symbols(leaving_out)
         if self._figures.reserved is not None:
             found |= {"buying_power": self._figures.buying_power, "reserved": self._reserved(leaving_out)}
         if leaving_out is None and limits.max_orders_per_minute is not None:
@@ -169,7 +169,7 @@ class Exposures:
             leaves.pop(leaving_out, None)
         return total(leaves.values())
 
-    def _open_symbols(self, leaving_out: OrderId | None) -> frozenset[str] | None:
+    def open_symbols(self, leaving_out: OrderId | None = None) -> frozenset[str] | None:
         """Symbols with open quantity or a live entry; None when nobody has read what is held."""
         held = self._holdings.open_symbols()
         if held is None:
@@ -180,6 +180,19 @@ class Exposures:
             if symbol and any(not order.intent.is_exit and order.order_id != leaving_out for order in live):
                 symbols[symbol] = None
         return frozenset(symbols)
+
+    def used(self) -> dict[str, str]:
+        """What stands against the limits that are about more than one order, by their names."""
+        limits, symbols = self._account.policy.limits, self.open_symbols()
+        used = {"max_open_orders": str(self._account.open_count() + len(self._flying))}
+        if symbols is not None:
+            used["max_open_positions"] = str(len(symbols))
+        if self._figures.reserved is not None:
+            used["check_buying_power"] = canonical(self._figures.reserved.total())
+        if limits.max_orders_per_minute is not None:
+            _ = self._rate()
+            used["max_orders_per_minute"] = str(len(self._taken_ns))
+        return used
 
     def _reserved(self, leaving_out: OrderId | None) -> Decimal:
         """What the buying power cannot know of, less what it holds for an order that is being replaced."""

@@ -97,12 +97,17 @@ class Sender:
             self._idle.clear()
             self._account.tasks.start(self._take_turn(turn, None), f"turn:{turn.order_id}")
 
-    async def give_up_stale(self) -> None:
-        """End what has grown too old in line: while an account is halted nothing gets its turn."""
+    async def give_up_unsendable(self) -> None:
+        """End what has grown too old in line (while an account is halted nothing gets its turn), or may not leave."""
         for order_id in self._turns:
             order = self._account.blotter.get(order_id)
-            if order is not None and order.is_open and not order.links and self._account.is_too_old(order):
-                await self._give_up(order, "STALE", self._account.limit_text(order))
+            if order is not None and order.is_open and not order.links and (no := self._unsendable(order)) is not None:
+                await self._give_up(order, *no)
+
+    def _unsendable(self, order: Order) -> tuple[str, str] | None:
+        """Why it may not be sent any more, as code and text."""
+        account = self._account
+        return ("STALE", account.limit_text(order)) if account.is_too_old(order) else account.forbidden(order)
 
     # --------------------------------------------------------------------------------------------------------- turns
 
@@ -150,8 +155,7 @@ class Sender:
             return None
         if order.state is OrderState.UNKNOWN and not is_proven:
             return None
-        no = ("STALE", account.limit_text(order)) if account.is_too_old(order) else account.forbidden(order)
-        if no is not None:
+        if (no := self._unsendable(order)) is not None:
             await self._give_up(order, *no)
             return None
         fact = Sending(at=account.clock.now(), source=ENGINE)

@@ -123,7 +123,7 @@ class Workers:
                 self.sender.enqueue(order)
         while not self.account.is_stopping:
             await self.account.pause(STALE_SWEEP_S)
-            await self.sender.give_up_stale()
+            await self.sender.give_up_unsendable()
 
     async def settle(self) -> None:
         """Wait for what is in flight to be answered and recorded."""

@@ -20,6 +20,8 @@ import msgspec
 from orderd.core.values import ZERO, Value, add, canonical, multiply, subtract
 from orderd.risk.limits import Limits
 
+REMEMBERED: Final = 64
+"""Results of which it is known what they were, so that one that grows, or is restated, is still one result."""
 _HUNDREDTH: Final = Decimal("0.01")
 
 
@@ -39,22 +41,24 @@ class Base(Value, frozen=True, kw_only=True):
 
 
 class Result(Value, frozen=True, kw_only=True):
-    """A trade, or a slice of one, was completed on this day. Money after fees, in the account's currency."""
+    """What came of a trade, or of a slice of one, as it stands now. Money after fees, in the account's currency.
 
-    at: datetime
-    day: datetime
-    pnl: Decimal
-
-
-class Correction(Value, frozen=True, kw_only=True):
-    """A completed trade was restated (a bust, a late fee). `day` is that of the trade, `change` what it adds.
-
-    Money only: a streak counts results as they were known when they came.
+    `day` is the day it was closed on. `before` is what the same result was until now: None when it is new. It grows
+    while its exit trades, and is restated by busts and late fees. `pnl` None: it was taken back.
     """
 
+    result_id: str
     at: datetime
     day: datetime
-    change: Decimal
+    pnl: Decimal | None
+    before: Decimal | None = None
+
+
+class Morning(Value, frozen=True, kw_only=True):
+    """A day has begun."""
+
+    at: datetime
+    day: datetime
 
 
 class Reset(Value, frozen=True, kw_only=True):
@@ -64,7 +68,7 @@ class Reset(Value, frozen=True, kw_only=True):
     day: datetime
 
 
-Fact = Base | Result | Correction | Reset
+Fact = Base | Result | Morning | Reset
 
 
 class Trip(Value, frozen=True, kw_only=True):
@@ -82,8 +86,14 @@ class Breaker(Value, frozen=True, kw_only=True):
     base: Decimal | None = None
     realised: Decimal = ZERO
     forgiven: Decimal = ZERO
-    losses_in_a_row: int = 0
+    latest: tuple[tuple[str, Decimal], ...] = ()
+    """The latest results that count for the streak, oldest first: id and money."""
     trip: Trip | None = None
+
+    @property
+    def losses_in_a_row(self) -> int:
+        """Results since the last win, the last trip that is over, and the last reset."""
+        return next((count for count, (_, pnl) in enumerate(reversed(self.latest)) if pnl > 0), len(self.latest))
 
     @property
     def counted_loss(self) -> Decimal:
@@ -94,7 +104,7 @@ class Breaker(Value, frozen=True, kw_only=True):
         """The same on this day: a later one than the last begins with nothing but the streak."""
         if self.day is not None and day <= self.day:
             return self
-        return Breaker(day=day, losses_in_a_row=0 if self.trip is not None else self.losses_in_a_row)
+        return Breaker(day=day, latest=() if self.trip is not None else self.latest)
 
 
 def fold(breaker: Breaker, fact: Fact, limits: Limits) -> Breaker:
@@ -105,15 +115,13 @@ def fold(breaker: Breaker, fact: Fact, limits: Limits) -> Breaker:
         case Base() if is_of_today and after.base is None:
             after = msgspec.structs.replace(after, base=fact.equity)
         case Result():
-            streak = 0 if fact.pnl > 0 else after.losses_in_a_row + 1
-            realised = add(after.realised, fact.pnl) if is_of_today else after.realised
-            after = msgspec.structs.replace(after, realised=realised, losses_in_a_row=streak)
-        case Correction() if is_of_today:
-            after = msgspec.structs.replace(after, realised=add(after.realised, fact.change))
+            change = subtract(fact.pnl or ZERO, fact.before or ZERO)
+            realised = add(after.realised, change) if is_of_today else after.realised
+            after = msgspec.structs.replace(after, realised=realised, latest=_with(after.latest, fact, limits))
         case Reset():
-            return msgspec.structs.replace(after, forgiven=after.realised, losses_in_a_row=0, trip=None)
+            return msgspec.structs.replace(after, forgiven=after.realised, latest=(), trip=None)
         case _:
-            pass  # of an earlier day, or the day's second base
+            pass  # the day has begun, or has its base already
     return after if after.trip is not None else msgspec.structs.replace(after, trip=_trip(after, fact.at, limits))
 
 
@@ -128,6 +136,16 @@ def allowed_loss(breaker: Breaker, limits: Limits) -> Decimal | None:
     if limits.max_daily_loss_percent is None or breaker.base is None:
         return None
     return multiply(multiply(breaker.base, limits.max_daily_loss_percent), _HUNDREDTH)
+
+
+def _with(latest: tuple[tuple[str, Decimal], ...], fact: Result, limits: Limits) -> tuple[tuple[str, Decimal], ...]:
+    """The latest results with this one as it stands now. One that is not remembered any more stays forgotten."""
+    known = dict(latest)
+    if fact.pnl is None:
+        known.pop(fact.result_id, None)
+    elif fact.before is None or fact.result_id in known:
+        known[fact.result_id] = fact.pnl
+    return tuple(known.items())[-max(REMEMBERED, limits.max_losses_in_a_row or 0) :]
 
 
 def _trip(breaker: Breaker, at: datetime, limits: Limits) -> Trip | None:

@@ -10,6 +10,7 @@ from orderd.server import naming
 from orderd.server.call import Call
 from orderd.wire import enums
 from orderd.wire.messages import text_of
+from orderd.wire.risk import TRADING_STATE
 from orderd.wire.times import set_time
 
 MAX_TEXT: Final = 512
@@ -42,7 +43,8 @@ def account_message(status: AccountStatus) -> pb.Account:
         account_id=status.account_id,
         broker=status.broker,
         mode=enums.MODE.number[status.mode],
-        trading_state=pb.TRADING_STATE_ACTIVE,
+        trading_state=TRADING_STATE.number[status.trading_state],
+        trading_state_reason=status.trading_state_reason[:MAX_TEXT],
         recovering=status.is_recovering,
         halted=bool(status.halt_reason),
         halt_reason=status.halt_reason[:MAX_TEXT],

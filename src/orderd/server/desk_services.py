@@ -4,15 +4,17 @@ from dataclasses import dataclass
 
 from google.protobuf.descriptor import FileDescriptor
 
-from oms.v1 import decision_service_pb2, position_service_pb2, trade_service_pb2
+from oms.v1 import decision_service_pb2, position_service_pb2, risk_service_pb2, trade_service_pb2
 from orderd.desk.decisions import DecisionDesk
 from orderd.desk.position_desk import PositionDesk
+from orderd.desk.risk import RiskDesk
 from orderd.desk.trades import TradeDesk
 from orderd.engine.api import Engine
 from orderd.server.decisions import DecisionCalls
 from orderd.server.desk_stream import DeskStreams
 from orderd.server.positions import PositionCalls
 from orderd.server.results import AsOf, ResultCalls
+from orderd.server.risk import RiskCalls
 from orderd.server.trades import TradeCalls
 
 
@@ -24,6 +26,7 @@ class DeskParts:
     completed: AsOf | None = None
     decisions: DecisionDesk | None = None
     positions: PositionDesk | None = None
+    risk: RiskDesk | None = None
 
 
 NO_DESK = DeskParts()
@@ -41,4 +44,6 @@ def services(engine: Engine, desk: DeskParts) -> list[tuple[FileDescriptor, tupl
         found.append((decision_service_pb2.DESCRIPTOR, (DecisionCalls(engine, desk.decisions),)))
     if desk.positions is not None:
         found.append((position_service_pb2.DESCRIPTOR, (PositionCalls(engine, desk.positions),)))
+    if desk.risk is not None:
+        found.append((risk_service_pb2.DESCRIPTOR, (RiskCalls(engine, desk.risk),)))
     return [] if desk == NO_DESK else found

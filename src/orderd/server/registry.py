@@ -29,6 +29,7 @@ _ORDERS: Final = "/oms.v1.OrderService/"
 _TRADES: Final = "/oms.v1.TradeService/"
 _DECISIONS: Final = "/oms.v1.DecisionService/"
 _BROKER: Final = "/oms.v1.BrokerService/"
+_RISK: Final = "/oms.v1.RiskService/"
 STARTS_SOMETHING: Final = frozenset(
     {
         f"{_ORDERS}SubmitOrder",
@@ -47,6 +48,8 @@ ALWAYS_TAKEN: Final = frozenset(
         f"{_TRADES}CloseTrade",
         f"{_TRADES}CancelPendingEntries",
         f"{_DECISIONS}RejectDecision",
+        f"{_RISK}SetTradingState",
+        f"{_RISK}FlattenAccount",
     }
 )
 """Taken also when as many calls are under way as there may be: getting out must work."""
@@ -58,6 +61,9 @@ WAITS_FOR_A_BROKER: Final = STARTS_SOMETHING | {
     f"{_BROKER}ResolveDiscrepancy",
     f"{_BROKER}ResolveOrder",
     f"{_TRADES}CloseTrade",
+    f"{_RISK}GetRiskStatus",
+    f"{_RISK}SizePosition",
+    f"{_RISK}FlattenAccount",
     "/oms.v1.AccountService/GetAccount",
 }
 
