@@ -16,6 +16,7 @@ from oms.v1 import decision_service_pb2 as decisions_pb
 from oms.v1 import order_pb2
 from oms.v1 import order_service_pb2 as pb
 from oms.v1 import position_service_pb2 as positions_pb
+from oms.v1 import risk_service_pb2 as risk_pb
 from oms.v1 import trade_service_pb2 as trades_pb
 from orderd.cli.columns import TABLES, all_columns, table_columns
 from orderd.cli.render import Format
@@ -70,6 +71,13 @@ LINES = {
     ("decision", "reject"): ["d-1", "--reason", "no"],
     ("position", "list"): [],
     ("position", "get"): ["AAPL"],
+    ("risk", "status"): [],
+    ("risk", "halt"): ["--reason", "a test"],
+    ("risk", "reduce"): ["--reason", "a test"],
+    ("risk", "resume"): ["--reason", "a test"],
+    ("risk", "reset"): ["--reason", "a test"],
+    ("risk", "size"): ["--symbol", "AAPL", "--side", "buy", "--entry-price", "50", "--stop-loss-price", "49"],
+    ("risk", "flatten"): ["--reason", "a test"],
     ("trade", "open"): SIGNAL,
     ("trade", "close"): ["trade-1"],
     ("trade", "move-stop"): ["trade-1", "--stop-price", "96"],
@@ -109,10 +117,21 @@ SINGLE = {
     ("account", "get"), ("broker", "reconcile"), ("broker", "resume"), ("version",),
     ("backup",), ("restore",),
     ("broker", "resolve"), ("order", "resolve"), ("position", "get"),
+    ("risk", "status"), ("risk", "halt"), ("risk", "reduce"), ("risk", "resume"), ("risk", "reset"), ("risk", "size"),
+    ("risk", "flatten"),
     ("trade", "open"), ("trade", "close"), ("trade", "move-stop"), ("trade", "rearm"), ("trade", "get"),
     ("decision", "record"), ("decision", "get"), ("decision", "approve"), ("decision", "reject"),
 }  # fmt: skip
 STREAMS = {("event", "watch"), ("desk", "watch")}
+
+
+def _risk_answers(fake: Fake) -> None:
+    risk = risk_pb.RiskStatus(account_id="paper", trading_state=accounts_pb.TRADING_STATE_HALTED, open_orders=3)
+    fake.answer("GetRiskStatus", risk_pb.GetRiskStatusResponse(status=risk))
+    fake.answer("SetTradingState", risk_pb.SetTradingStateResponse(status=risk))
+    fake.answer("ResetCircuitBreaker", risk_pb.ResetCircuitBreakerResponse(status=risk))
+    fake.answer("SizePosition", risk_pb.SizePositionResponse(sizing=risk_pb.Sizing(quantity="5", bound_by="RISK")))
+    fake.answer("FlattenAccount", risk_pb.FlattenAccountResponse(is_flat=True, status=risk))
 
 
 @pytest.fixture(autouse=True)
@@ -138,6 +157,7 @@ def _answers(fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     held = positions_pb.Position(position_id="p-1", symbol="AAPL", fill_quantity="10", broker_quantity="10")
     fake.answer("ListPositions", positions_pb.ListPositionsResponse(positions=[held]))
     fake.answer("GetPosition", positions_pb.GetPositionResponse(position=held))
+    _risk_answers(fake)
     fake.answer("ResolveOrder", broker_pb.ResolveOrderResponse(order=order()))
     entry = broker_pb.BrokerOrderEntry(agrees=True, order=order(), broker_order=broker_pb.BrokerOrder(quantity="10"))
     fake.answer("ListBrokerOrders", broker_pb.ListBrokerOrdersResponse(entries=[entry]))
@@ -278,7 +298,7 @@ def test_the_columns_of_tables_exist() -> None:
         order_pb2.Order, order_pb2.OrderEvent, order_pb2.Fill, accounts_pb.Account, broker_pb.BrokerOrderEntry,
         broker_pb.ReconcileResponse, broker_pb.Discrepancy, trades_pb.CompletedTrade, trades_pb.PerformanceSummary,
         trades_pb.Trade, trades_pb.DeskEvent, decisions_pb.DecisionEntry,
-        positions_pb.Position,
+        positions_pb.Position, risk_pb.RiskStatus, risk_pb.Sizing,
     ]  # fmt: skip
     assert {kind.DESCRIPTOR.full_name for kind in kinds} == set(TABLES)
     for kind in kinds:

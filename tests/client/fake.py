@@ -19,6 +19,7 @@ from oms.v1 import order_pb2
 from oms.v1 import order_service_pb2 as pb
 from oms.v1 import order_service_pb2_grpc as orders_grpc
 from oms.v1 import position_service_pb2_grpc as position_grpc
+from oms.v1 import risk_service_pb2_grpc as risk_grpc
 from oms.v1 import trade_service_pb2 as trades_pb
 from oms.v1 import trade_service_pb2_grpc as trade_grpc
 
@@ -137,6 +138,9 @@ TRADE_CALLS = [
 ]  # fmt: skip
 
 
+RISK_CALLS = ["GetRiskStatus", "SetTradingState", "ResetCircuitBreaker", "SizePosition", "FlattenAccount"]
+
+
 @asynccontextmanager
 async def serving(fake: Fake, port: int = 0) -> AsyncIterator[Fake]:
     """Run the fake on a port of loopback."""
@@ -150,6 +154,7 @@ async def serving(fake: Fake, port: int = 0) -> AsyncIterator[Fake]:
     position_grpc.add_PositionServiceServicer_to_server(
         _methods(fake, position_grpc.PositionServiceServicer, POSITION_CALLS, []), server
     )
+    risk_grpc.add_RiskServiceServicer_to_server(_methods(fake, risk_grpc.RiskServiceServicer, RISK_CALLS, []), server)
     trade_grpc.add_TradeServiceServicer_to_server(
         _methods(fake, trade_grpc.TradeServiceServicer, TRADE_CALLS, ["StreamDeskEvents"]), server
     )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
@@ -77,7 +77,7 @@ def _shown(value: object) -> str:
         case bool():
             return str(value).lower()
         case frozenset():
-            return ",".join(sorted(str(each) for each in value))
+            return ",".join(sorted(cast("frozenset[str]", value)))
         case _:
             return str(value)
 
