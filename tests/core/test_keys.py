@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orderd.core.keys import bucket, derive, differences, leg_key, replace_key
+from orderd.core.keys import bucket, derive, differences, flatten_key, leg_key, replace_key
 from orderd.core.order import LegIntent, OrderClass, OrderIntent, OrderType, PositionIntent, Side, StopLoss, TimeInForce
 from orderd.core.values import AccountId, ClientOrderId, OrderId
 from tests.core.builders import AT, dec, intent, terms
@@ -157,3 +157,10 @@ def test_an_order_known_from_its_broker_alone_is_compared_by_what_the_broker_tel
     known: dict[str, object], asked: dict[str, object], names: tuple[str, ...]
 ) -> None:
     assert differences(changed(**known), changed(**asked), is_taken_up=True) == names
+
+
+def test_each_use_of_the_kill_switch_has_a_key_for_each_symbol() -> None:
+    made = {flatten_key(account, number, symbol) for account in "ab" for number in (1, 2) for symbol in ("KO", "F")}
+    assert len(made) == 8
+    assert flatten_key("a", 1, "KO") == flatten_key("a", 1, "KO")
+    assert all(key.startswith("f-") and len(key) <= 48 for key in made)

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 
 import msgspec
+import structlog
 
 from orderd.core import keys
 from orderd.core.facts import DeniedByRisk, Sending
@@ -37,6 +38,8 @@ from orderd.engine.sender import Sender
 from orderd.engine.turns import Turn, turn_of
 from orderd.ports import Append, KeyTakenError
 from orderd.risk.gate import review
+
+log = structlog.get_logger("orderd.risk")
 
 DISK_LOOK_NS = 1_000_000_000
 
@@ -256,6 +259,8 @@ class Submitter:
         for recorded in (*legs, parent):
             account.blotter.apply(recorded.order)
         flight.land(parent.order)
+        if parent.order.state is OrderState.DENIED:
+            _tell_denied(parent.order)
         if flight.claimed is not None:
             self._sender.send_claimed(parent, tuple(legs))
         elif parent.order.state is OrderState.CREATED:
@@ -310,6 +315,21 @@ class Submitter:
             for number, leg in enumerate(legs, start=1)
         ]
         return [msgspec.structs.replace(parent, leg_order_ids=tuple(leg.order_id for leg in numbered)), *numbered]
+
+
+def _tell_denied(order: Order) -> None:
+    intent, reason = order.intent, order.reason
+    log.info(
+        "risk_denied",
+        order_id=order.order_id,
+        account_id=intent.account_id,
+        symbol=intent.symbol,
+        strategy=intent.strategy,
+        trace_id=intent.trace_id,
+        decision_id=intent.decision_id,
+        trade_id=intent.trade_id,
+        code="" if reason is None else reason.code,
+    )
 
 
 def leg_intents(intent: OrderIntent) -> list[OrderIntent]:
