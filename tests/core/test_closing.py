@@ -51,6 +51,7 @@ class TestClosing:
         market.run()
         assert market.trade.state is TradeState.CLOSED
         assert market.trade.realized_pnl == 10
+        assert market.trade.exit_reason is ExitReason.REQUESTED
         assert market.held == 0
 
     def test_a_stop_that_fills_meanwhile_is_the_exit(self) -> None:
@@ -111,6 +112,33 @@ class TestClosing:
         assert market.trade.exit_reason is ExitReason.EXTERNAL
         assert market.trade.closed_outside == 10
 
+    def test_a_cancel_that_is_refused_is_asked_for_again_after_a_moment(self) -> None:
+        market = protected()
+        market.close()
+        market.run()
+        market.stays(market.stop)
+        waits = market.run()
+        assert (waits.seconds, market.stop.pending_cancel) == (1, False)
+        market.ages_by(1)
+        market.run()
+        assert market.stop.pending_cancel
+        market.stays(market.stop)
+        assert market.run().seconds == 2, "ever more slowly"
+
+    def test_a_stop_that_executes_is_why_it_was_closed(self) -> None:
+        market = protected()
+        market.close(dec(4))
+        assert market.trade.is_being_closed
+        market.settles()
+        assert not market.trade.is_being_closed
+        assert market.trade.exit_reason is ExitReason.REQUESTED
+        market.fills(market.stop, dec(6), "19")
+        market.run()
+        assert (market.trade.state, market.trade.exit_reason) == (TradeState.CLOSED, ExitReason.STOP_LOSS)
+        market.busts(market.stop, dec(6))
+        market.run()
+        assert (market.trade.state, market.trade.exit_reason) == (TradeState.OPEN, None)
+
     def test_what_went_another_way_while_it_was_being_closed_is_closed_externally(self) -> None:
         market = protected()
         market.held = dec(4)
@@ -122,6 +150,19 @@ class TestClosing:
         market.fills(market.exit, dec(4))
         market.run()
         assert (market.trade.state, market.trade.closed_outside) == (TradeState.CLOSED, 6)
+
+    def test_a_part_is_closed_although_less_is_held_than_is_stopped(self) -> None:
+        market = protected()
+        market.held = dec(3)
+        market.close(dec(1))
+        market.run()
+        market.works(market.stop)  # 9 stay stopped, it thinks
+        market.run()
+        assert market.stop.pending_replace is not None
+        market.works(market.stop)
+        assert market.stop.leaves_quantity == 2
+        market.run()
+        assert market.exit.terms.quantity == 1
 
     def test_a_trade_whose_entry_was_never_written_ends_when_it_is_closed(self) -> None:
         trade = close_asked(a_trade(), quantity=None, reason=ExitReason.REQUESTED, text="", request_id="", at=AT).after

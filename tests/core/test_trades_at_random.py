@@ -28,6 +28,7 @@ HAPPENINGS: dict[str, tuple[Callable[[Market, Order], bool], Callable[[Market, O
     "fill": (lambda _, o: _is_known(o), lambda m, o, much: m.fills(o, dec(much))),
     "work": (lambda _, o: _is_known(o), lambda m, o, _much: m.works(o)),
     "cancel": (lambda _, o: o.is_open and o.pending_cancel, lambda m, o, _much: m.ends(o)),
+    "stay": (lambda _, o: o.is_open and o.pending_cancel, lambda m, o, _much: m.stays(o)),
     "refuse": (_fresh_closer, lambda m, o, much: m.refuses(o, list(Refused)[much % 4])),
     "lose": (_fresh_closer, lambda m, o, _much: m.loses(o)),
     "find": (lambda _, o: o.state is OrderState.UNKNOWN, lambda m, o, _much: m.works(o)),

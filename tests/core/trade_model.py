@@ -220,6 +220,10 @@ class Market:
         """The broker does not make the change."""
         self.change(asked, pending_replace=None)
 
+    def stays(self, asked: Order) -> None:
+        """The broker does not cancel it."""
+        self.change(asked, pending_cancel=False, cancel_asked_by=None)
+
     def fills(self, asked: Order, quantity: Decimal, price: str = "20") -> None:
         """Some of it executes."""
         done = min(quantity, asked.leaves_quantity or ZERO)

@@ -51,6 +51,7 @@ def test_a_stop_that_executes_closes_the_trade(tmp_path: Path) -> None:
         closed = await until(world, trade.trade_id, is_closed)
         assert not exits(world, trade.trade_id)
         assert closed.average_exit_price == 74
+        assert closed.exit_reason is ExitReason.STOP_LOSS
         assert held(world) == 0
 
     live(tmp_path, story)

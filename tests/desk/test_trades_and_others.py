@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orderd.core.order import OrderState
+from orderd.core.order import OrderState, Side
 from orderd.core.trade import ExitReason, OnPartial, Protection, TradeState
 from orderd.engine.api import OrderRef, Wait
 from orderd.venue.orders import Change, NewOrder, Status
@@ -191,6 +191,23 @@ def test_an_entry_in_the_way_of_another_trade_s_stop_is_cancelled(tmp_path: Path
         await until(world, one.trade_id, is_protected, seconds=10)
         over = await until(world, other.trade_id, lambda trade: trade.is_over)
         assert over.state is TradeState.NEVER_OPENED
+
+    judged(tmp_path, story)
+
+
+def test_an_entry_the_other_way_gives_up_the_quantity_that_a_stop_needs(tmp_path: Path) -> None:
+    """Beside a short position the broker takes a buy for its cover, and has less left for the stop."""
+
+    async def story(world: World) -> None:
+        short = await protected(world, side=Side.SELL)
+        (stop,) = stops(world, short.trade_id)
+        await world.cancel(stop.order_id, wait=Wait.BROKER)
+        await until(world, short.trade_id, lambda trade: trade.protection is Protection.DISARMED)
+        long = await pending(world, "t-2", quantity="7")
+        await desk(world).rearm(short.trade_id)
+        after = await until(world, short.trade_id, is_protected)
+        assert after.protected_quantity == 10
+        assert desk(world).get(long.trade_id).state is TradeState.NEVER_OPENED
 
     judged(tmp_path, story)
 

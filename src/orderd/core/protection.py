@@ -64,7 +64,7 @@ LOOK_S = 2
 CLOSED_S = 300
 """At most between two looks at a session that is closed."""
 INSIST_S = (1, 2, 4, 8, 15, 30, 60)
-"""Before an exit is tried again that nobody waits for: by how often it has failed."""
+"""Before an exit is tried again that nobody waits for, or a cancel that was refused: by how often it has failed."""
 
 
 ENDED_BY_ITSELF = frozenset({OrderState.CANCELED, OrderState.EXPIRED})
@@ -79,14 +79,24 @@ def next_step(trade: Trade, orders: TradeOrders, world: World) -> Step:
     sums = figures(trade, orders)
     if sums.open <= 0:
         rest = Wait(alarm=f"{-sums.open} more was closed than opened") if sums.open < 0 else WAIT
-        return next(_nothing_held(trade, orders, sums), rest)
+        return _paced(next(_nothing_held(trade, orders, sums), rest), trade, world)
     if trade.closing is None:
         step = next(_hold(trade, orders, sums, world), WAIT)
     else:
         step = next(_close(trade, trade.closing, orders, sums, world), WAIT)
     if world.is_frozen and not isinstance(step, Wait | CancelChild | EndClosing | Judged | ReadOrder):
         return Wait(seconds=Decimal(LOOK_S), alarm="the account is frozen: neither stops nor exits are sent")
-    return step
+    return _paced(step, trade, world)
+
+
+def _paced(step: Step, trade: Trade, world: World) -> Step:
+    """A cancel that was refused is asked for again after a while, the longer the more often it was."""
+    asked = trade.canceled_by_us.count(step.order_id) if isinstance(step, CancelChild) else 0
+    if not isinstance(step, CancelChild) or not asked:
+        return step
+    age_s = dict(world.ages).get(step.order_id, ZERO)
+    left = subtract(Decimal(INSIST_S[min(asked, len(INSIST_S)) - 1]), age_s)
+    return Wait(seconds=left, alarm=f"the cancel of {step.order_id} was refused") if left > 0 else step
 
 
 # ------------------------------------------------------------------------------------------------------- nothing held
@@ -130,6 +140,7 @@ def _close(trade: Trade, closing: Closing, orders: TradeOrders, sums: Figures, w
     yield from _room(closing, orders, sums, world)
     if world.held is None:
         yield ReadPosition()
+    yield from _shrunk(closing, orders, sums, world)
     yield _exit(closing, orders, sums, world)
 
 
@@ -192,12 +203,24 @@ def _room(closing: Closing, orders: TradeOrders, sums: Figures, world: World) ->
     if changing:
         is_late = max(world.age_s(stop) for stop in changing) >= PROOF_S
         yield ReadOrder(order_id=changing[0].order_id, is_late=is_late and not closing.is_late)
-    excess = subtract(sums.stop_leaves, closing.target)
+    yield from _lessened(orders, subtract(sums.stop_leaves, closing.target), world)
+    yield from _others_gone(world)
+
+
+def _lessened(orders: TradeOrders, excess: Decimal, world: World) -> Iterator[Step]:
+    """So much less is to be stopped: the newest stop shrinks, or ends."""
     if excess > 0:
-        newest = live[-1]
+        newest = [stop for stop in orders.stops if stop.is_open][-1]
         left = subtract(newest.leaves_quantity or ZERO, excess)
         yield _resized(newest, left, newest.terms.stop_price or ZERO, world) or CancelChild(order_id=newest.order_id)
-    yield from _others_gone(world)
+
+
+def _shrunk(closing: Closing, orders: TradeOrders, sums: Figures, world: World) -> Iterator[Step]:
+    """Less is held than the trade says: its stop leaves the exit what there is."""
+    free = _armable(orders, world)
+    wanted = min(subtract(sums.open, closing.target), free)
+    if wanted > 0:
+        yield from _lessened(orders, subtract(sums.stop_leaves, subtract(free, wanted)), world)
 
 
 def _others_gone(world: World) -> Iterator[Step]:

@@ -11,7 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from orderd.core.order import Order
-from orderd.core.trade import Figures, Protection, Trade, TradeOrders, TradeState, figures
+from orderd.core.trade import ExitReason, Figures, Protection, Trade, TradeOrders, TradeState, figures
 from orderd.core.values import ZERO, Reason, Value, add, divide, multiply, subtract
 
 
@@ -123,7 +123,18 @@ def _changes(trade: Trade, orders: TradeOrders, sums: Figures, state: TradeState
         "opened_time": trade.opened_time or (at if sums.entered else None),
         "closed_time": (trade.closed_time or at) if is_over else None,
         "reason": _reason(trade, orders, state),
+        "exit_reason": _exit_reason(trade, orders, state),
     }
+
+
+def _exit_reason(trade: Trade, orders: TradeOrders, state: TradeState) -> ExitReason | None:
+    """What nobody asked to close, and nobody else has closed, its stop has; what opens again has no reason yet."""
+    if trade.is_over:
+        return trade.exit_reason if state is trade.state else None
+    is_by_itself = trade.closing is None and trade.exit_reason is not ExitReason.EXTERNAL
+    if state is TradeState.CLOSED and is_by_itself and any(stop.filled_quantity for stop in orders.stops):
+        return ExitReason.STOP_LOSS
+    return trade.exit_reason
 
 
 def _reason(trade: Trade, orders: TradeOrders, state: TradeState) -> Reason | None:

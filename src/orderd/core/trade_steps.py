@@ -24,7 +24,9 @@ class World(Value, frozen=True, kw_only=True):
     """What a step depends on besides the trade and its orders. Quantities signed, seconds by a monotonic clock."""
 
     ages: tuple[tuple[OrderId, Decimal], ...] = ()
-    """Seconds since each of the trade's orders has been as it is; since this process saw it, at least."""
+    """Seconds since each of the trade's orders, and those in its way, has been as it is; since this process saw it, at
+    least.
+    """
     held: Decimal | None = None
     """The broker's position, read after everything that is on record happened. None: not read."""
     closing_elsewhere: Decimal = ZERO

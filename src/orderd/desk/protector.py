@@ -76,6 +76,8 @@ class Protector:
         if order.intent.trade_id:
             self.around[order.intent.account_id].watch(order)
             self.wake(order.intent.account_id, order.intent.trade_id)
+        elif not order.is_open and (around := self.around.get(order.intent.account_id)) is not None:
+            around.unwatch(order)
 
     def wake(self, account_id: str, trade_id: str) -> None:
         """Look after a trade now, and once more when that is being done."""

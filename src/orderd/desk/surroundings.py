@@ -5,7 +5,7 @@ from datetime import timedelta
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from orderd.core.instruments import asset_class_of_symbol
-from orderd.core.order import AssetClass, Order, OrderClass, OrderState, Side
+from orderd.core.order import AssetClass, Order, OrderClass, OrderRole, OrderState, Side
 from orderd.core.trade import Trade, TradeOrders
 from orderd.core.trade_steps import Refused, World
 from orderd.core.values import EXACT, ROUNDED, ZERO, OrderId, add, multiply, subtract
@@ -45,6 +45,10 @@ class Surroundings:
         known = self._seen.get(order.order_id)
         if known is None or known.version != order.version:
             self._seen[order.order_id] = _Seen(order.version, self.account.clock.monotonic_ns())
+
+    def unwatch(self, order: Order) -> None:
+        """Let go of an order of nobody's trade that has ended."""
+        self._seen.pop(order.order_id, None)
 
     def forget(self, orders: TradeOrders, trade_id: str) -> None:
         """Let go of a trade that is over."""
@@ -100,11 +104,15 @@ class Surroundings:
         asset_class = asset_class_of_symbol(symbol)
         can = broker.capabilities(asset_class)
         closing, opposite = self._others(trade, orders)
+        for order in opposite:
+            self.watch(order)
         waiting = [order for order in opposite if order.pending_cancel]
         since = self.through_since.get(trade.trade_id)
         now_ns = self.account.clock.monotonic_ns()
         return World(
-            ages=tuple([(o.order_id, _seconds(now_ns - self._seen[o.order_id].at_ns)) for o in orders.all]),
+            ages=tuple(
+                [(o.order_id, _seconds(now_ns - self._seen[o.order_id].at_ns)) for o in (*orders.all, *opposite)]
+            ),
             held=held,
             closing_elsewhere=closing,
             opposite_elsewhere=tuple([order.order_id for order in opposite if not order.pending_cancel]),
@@ -145,17 +153,20 @@ class Surroundings:
         for order in self.account.blotter.open(self.account.account_id):
             if order.order_id in own or order.intent.symbol != trade.signal.symbol:
                 continue
-            if order.intent.side is trade.exit_side:
-                closing = add(closing, order.leaves_quantity or ZERO)
-            elif _is_in_the_way(order, trade.signal.side):
+            if _is_in_the_way(order, trade.signal.side):
                 opposite.append(order)
+            elif order.intent.side is trade.exit_side and order.intent.role is not OrderRole.ENTRY:
+                closing = add(closing, order.leaves_quantity or ZERO)
         return closing, opposite
 
 
 def _is_in_the_way(order: Order, entry_side: Side) -> bool:
-    """A plain order of ours that would be opposite to a stop or exit; complex ones are exempt, others' are not ours."""
+    """A plain order of ours that would be opposite to a stop or exit, or, as another trade's entry the other way, would
+    take the quantity that it needs; complex ones are exempt, others' are not ours.
+    """
     is_plain = order.intent.order_class is OrderClass.SIMPLE and order.parent_order_id is None
-    return is_plain and order.intent.side is entry_side and not order.is_external and not order.intent.is_exit
+    is_wished = order.intent.side is entry_side or order.intent.role is OrderRole.ENTRY
+    return is_plain and is_wished and not order.is_external and not order.intent.is_exit
 
 
 def beyond(price: Decimal, tick: Decimal | None, sign: int) -> Decimal:
