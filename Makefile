@@ -59,9 +59,10 @@ clients: $(VENV) ## environments of other people's clients, for their tests agai
 SEEDS ?= 2000:2100
 ORDERS ?= 200
 DEATHS ?= 8
+OF ?= orders
 .PHONY: soak
 soak: $(VENV) ## more simulated days, each lived twice: SEEDS=2000:3000; a failure names the line that repeats it
-	$(BIN)/python -m tests.faults.soak $(SEEDS) --orders $(ORDERS) --deaths $(DEATHS)
+	$(BIN)/python -m tests.faults.soak $(SEEDS) --orders $(ORDERS) --deaths $(DEATHS) --of $(OF)
 .PHONY: sabotage mutate
 sabotage: $(VENV) ## put a defect into src, see the tests go red, and so on through the list; ARGS='--promise P5'
 	$(BIN)/python -m tests.sabotage $(ARGS)

@@ -91,7 +91,7 @@ class TradeReferee(Referee):
             beyond = order.filled_quantity + order.base_quantity - (order.target or NOTHING)
             reduces = before * (1 if order.side is Side.BUY else -1) < 0
             is_entry = ours is not None and ours.role not in CLOSERS
-            if reduces and (ours is None or is_late or is_entry):
+            if is_late or (reduces and (ours is None or is_entry)):
                 self.taken_away[order.symbol] += event.execution.quantity
             elif beyond > 0:
                 self.taken_away[order.symbol] += beyond
@@ -108,8 +108,11 @@ class TradeReferee(Referee):
         order, execution = event.order, event.execution
         assert execution is not None
         after = (event.position_quantity or NOTHING) * (1 if order.side is Side.BUY else -1)
-        if after > self.taken_away[order.symbol]:
-            self.breach(f"{order.client_order_id} closed more of {order.symbol} than was held: {after} is left over")
+        beyond = min(after, execution.quantity)
+        if order.is_open or order.status is Status.FILLED:
+            beyond -= self.taken_away[order.symbol]
+            if beyond > 0:
+                self.breach(f"{order.client_order_id} closed {beyond} more of {order.symbol} than was held")
 
     def _of_symbol(self, venue: Venue, order: VenueOrder) -> tuple[Decimal, Decimal]:
         """What is held in the direction that this order closes, and what all closers of trades there have to do."""
@@ -144,6 +147,16 @@ class TradeReferee(Referee):
                 stopped += sum((row.leaves for row in working if row.status in WORKING), NOTHING)
         return Held(open=entered - closed, stopped=stopped, live=live)
 
+    def _waits(self, trade: dpb.Trade) -> bool:
+        """Whether its policy is to wait for the rest of its entry: alarmed, and asked for."""
+        entry = self.told.get(trade.entry_order_id)
+        is_open = entry is not None and not entry.order.HasField("closed_time")
+        return is_open and trade.on_partial == dpb.ON_PARTIAL_WAIT and trade.protection == dpb.PROTECTION_UNPROTECTED
+
+    def _is_short(self, trade: dpb.Trade) -> bool:
+        """Whether the venue holds less than the trades of its symbol say, and the trade says so: it has its alarm."""
+        return bool(self.taken_away[trade.signal.symbol]) and trade.protection == dpb.PROTECTION_UNPROTECTED
+
     def bare(self, trade: dpb.Trade) -> str:
         """Why a trade is not as it is to be when nothing is on its way; empty when it is."""
         held = self.held(trade)
@@ -153,6 +166,6 @@ class TradeReferee(Referee):
             return f"{about} and is over" if held.open - outside > 0 or held.live else ""
         if Decimal(trade.open_quantity or 0) != max(held.open - outside, NOTHING):
             return f"{about}, by its record {trade.open_quantity}"
-        if trade.protection == dpb.PROTECTION_DISARMED:
+        if trade.protection == dpb.PROTECTION_DISARMED or self._is_short(trade) or self._waits(trade):
             return ""
         return "" if held.stopped == held.open - outside else f"{about}, stopped are {held.stopped}"

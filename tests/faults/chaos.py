@@ -7,18 +7,19 @@ import asyncio
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from orderd.core.order import TimeInForce
 from orderd.engine.api import ReplaceAsk, Wait
 from orderd.engine.errors import EngineError, Kind
 from orderd.ports import JournalError
 from orderd.system import run_virtual
+from orderd.venue.core import Venue
 from orderd.venue.faults import Fault, FaultKind
 from orderd.venue.orders import Change, ExecutionState, NewOrder, OrderType, Side, Status
 from orderd.venue.orders import Order as VenueOrder
@@ -73,13 +74,15 @@ class Day:
     """Virtual seconds from the last fault to agreement, at most."""
     is_quiet: bool = False
     """Nothing goes wrong any more."""
+    has_desk: ClassVar[bool] = False
+    """Whether trades are looked after."""
 
     def __post_init__(self) -> None:
         """The script has a stream of its own: what the world draws does not change it."""
         self.random = random.Random(f"day {self.seed}")
         self.theme = theme_of(self.seed)
         venues = {bench.account_id: bench.face.venue for bench in self.world.benches.values()}
-        self.world.watcher = self.referee = Referee(self.world.database, venues)
+        self.world.watcher = self.referee = self.seen_by(venues)
         self.situations = self.referee.situations
         self.venue = self.world.face.venue
 
@@ -95,9 +98,17 @@ class Day:
             await asyncio.sleep(self.random.choice(PAUSES_S))
         await self._heal()
         await self._survive()
-        await Rest(self).judge()
+        await self.judge()
         self._count()
         self.referee.close()
+
+    def seen_by(self, venues: Mapping[str, Venue]) -> Referee:
+        """Who looks on."""
+        return Referee(self.world.database, venues)
+
+    async def judge(self) -> None:
+        """What it must have come to."""
+        await Rest(self).judge()
 
     def _steps(self) -> list[Callable[[], Awaitable[None]]]:
         theme, many = self.theme, self.orders
@@ -355,11 +366,11 @@ class Told:
     """Virtual seconds from the last fault to agreement, at most."""
 
 
-def live(seed: int, directory: Path, *, orders: int = 40, kills: int = 3) -> Told:
-    """Live one day. Raises BreachError or whatever else went wrong."""
+def live(seed: int, directory: Path, *, orders: int = 40, kills: int = 3, of: type[Day] = Day) -> Told:
+    """Live one day of this kind. Raises BreachError or whatever else went wrong."""
 
     async def main() -> Told:
-        day = Day(seed=seed, world=_world(seed, directory), orders=orders, kills=kills)
+        day = of(seed=seed, world=_world(seed, directory, has_desk=of.has_desk), orders=orders, kills=kills)
         await day.run()
         return Told(digest(day.world.database), day.situations, day.slowest_s)
 
@@ -368,7 +379,7 @@ def live(seed: int, directory: Path, *, orders: int = 40, kills: int = 3) -> Tol
     return told
 
 
-def _world(seed: int, directory: Path) -> World:
+def _world(seed: int, directory: Path, *, has_desk: bool) -> World:
     theme = theme_of(seed)
     policy = {"parallel_submits": 3, "reconcile_interval_s": (5, 10, 25)[seed // 3 % 3]}
     return World(
@@ -378,6 +389,7 @@ def _world(seed: int, directory: Path) -> World:
         policy=policy | dict(theme.policy),
         account_ids=(ACCOUNT, OTHER) if theme.has_neighbour else (ACCOUNT,),
         slowest_commit_s=theme.slowest_commit_s,
+        has_desk=has_desk,
     )
 
 

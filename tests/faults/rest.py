@@ -51,7 +51,7 @@ class Rest:
         await self._cancel_all()
         await self._agree(AGREE_S)
         await self._records()
-        excused = self._excused()
+        excused = self.excused()
         left = [
             f"{order.order_id} {state_of(order)}"
             for order in self._referee.orders()
@@ -84,7 +84,7 @@ class Rest:
             return ["not recovered"]
         if unsettled := self._referee.unsettled():
             return unsettled
-        books, excused = self._world.books(), self._excused()
+        books, excused = self._world.books(), self.excused()
         differing = [
             text
             for order in self._referee.orders()
@@ -96,7 +96,7 @@ class Rest:
 
     async def _records(self) -> None:
         """What differed and agrees now has no open record; what an operator must see has one."""
-        excused, lied_about, overfilled = self._excused(), self._lied_about(), self._overfilled()
+        excused, lied_about, overfilled = self.excused(), self._lied_about(), self._overfilled()
         wanted = {("OVERFILL", order_id) for order_id in overfilled}
         may = wanted | {("REVIVED", order_id) for order_id in lied_about}
         may |= {("EXECUTION_CHANGED", order_id) for order_id in self._restated()}
@@ -180,7 +180,7 @@ class Rest:
         """Orders of which the venue traded more than was asked for."""
         return {order.order_id for order in self._referee.orders() if order.overfilled}
 
-    def _excused(self) -> dict[str, bool]:
+    def excused(self) -> dict[str, bool]:
         """Orders with an execution that was taken back without our hearing of it; whether on an elder broker id.
 
         Such a bust is in no list: it cannot be booked. On the current broker order it shows in its figures and opens

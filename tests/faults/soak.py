@@ -1,5 +1,7 @@
 """Live many simulated days, each twice: `python -m tests.faults.soak 0:1000 --orders 200 --deaths 8`.
 
+`--of trades` lives days of trades.
+
 Two processes with different hash seeds live all of them, and must come to the same bytes. A day that fails, or differs,
 is named with the line that lives it again.
 """
@@ -19,7 +21,12 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from tests.desk.days import SITUATIONS, live_trades
+from tests.faults.chaos import live as live_orders
 from tests.faults.situations import ALL
+
+WANTED = {"orders": ALL, "trades": SITUATIONS}
+"""What must happen at least once in days of each kind."""
 
 HASH_SEEDS = ("1", "2")
 """Of the two processes: an order that depends on hashes is another one in each."""
@@ -43,6 +50,7 @@ class Outcome:
 
     orders: int
     deaths: int
+    of: str = "orders"
     failures: dict[int, str] = field(default_factory=dict)
     days: int = 0
     slowest_s: float = 0.0
@@ -63,20 +71,19 @@ class Outcome:
     @property
     def missing(self) -> list[str]:
         """Situations that never happened."""
-        return sorted(name for name in ALL if not self.situations[name])
+        return sorted(name for name in WANTED[self.of] if not self.situations[name])
 
     def report(self) -> str:
         """Each failure with the line that repeats it."""
         return "\n".join(
-            f"make soak SEEDS={seed}:{seed + 1} ORDERS={self.orders} DEATHS={self.deaths}\n  {text}"
+            f"make soak SEEDS={seed}:{seed + 1} ORDERS={self.orders} DEATHS={self.deaths} OF={self.of}\n  {text}"
             for seed, text in sorted(self.failures.items())
         )
 
 
-def live_one(seed: int, orders: int, deaths: int, folder: Path) -> Lived:
+def live_one(seed: int, orders: int, deaths: int, folder: Path, *, of: str) -> Lived:
     """Live one day in a folder of its own."""
-    from tests.faults.chaos import live  # noqa: PLC0415 - the parent process does not need it
-
+    live = {"orders": live_orders, "trades": live_trades}[of]
     directory = folder / str(seed)
     directory.mkdir()
     try:
@@ -91,12 +98,15 @@ def live_one(seed: int, orders: int, deaths: int, folder: Path) -> Lived:
     return Lived(seed=seed, digest=told.digest, slowest_s=told.slowest_s, situations=dict(told.situations))
 
 
-def work(seeds: Iterable[int], orders: int, deaths: int) -> None:
+def work(seeds: Iterable[int], orders: int, deaths: int, *, of: str) -> None:
     """What each process does: a line for each day."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    # Even what is critical: the output is for the lines.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(50), logger_factory=structlog.ReturnLoggerFactory()
+    )
     with tempfile.TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None) as folder:
         for seed in seeds:
-            sys.stdout.write(msgspec.json.encode(live_one(seed, orders, deaths, Path(folder))).decode() + "\n")
+            sys.stdout.write(msgspec.json.encode(live_one(seed, orders, deaths, Path(folder), of=of)).decode() + "\n")
             sys.stdout.flush()
 
 
@@ -129,11 +139,11 @@ class _Pairs:
             sys.stdout.flush()
 
 
-def soak(first: int, end: int, *, orders: int, deaths: int, is_told: bool = False) -> Outcome:
+def soak(first: int, end: int, *, orders: int, deaths: int, of: str = "orders", is_told: bool = False) -> Outcome:
     """Live all days twice; `is_told`: say each failure at once."""
-    outcome = Outcome(orders=orders, deaths=deaths)
+    outcome = Outcome(orders=orders, deaths=deaths, of=of)
     pairs = _Pairs(outcome, is_told=is_told)
-    command = [sys.executable, "-m", "tests.faults.soak", f"{first}:{end}", "--orders", str(orders)]
+    command = [sys.executable, "-m", "tests.faults.soak", f"{first}:{end}", "--of", of, "--orders", str(orders)]
     processes = [
         subprocess.Popen(
             [*command, "--deaths", str(deaths), "--work"],
@@ -160,16 +170,17 @@ def main() -> int:
     parser.add_argument("seeds", help="FIRST:END")
     parser.add_argument("--orders", type=int, default=200)
     parser.add_argument("--deaths", type=int, default=8)
+    parser.add_argument("--of", choices=sorted(WANTED), default="orders")
     parser.add_argument(
         "--work", action="store_true", help="live them once, in this process, and print a line for each"
     )
     asked = parser.parse_args()
     first, _, end = asked.seeds.partition(":")
     if asked.work:
-        work(range(int(first), int(end)), asked.orders, asked.deaths)
+        work(range(int(first), int(end)), asked.orders, asked.deaths, of=asked.of)
         return 0
-    outcome = soak(int(first), int(end), orders=asked.orders, deaths=asked.deaths, is_told=True)
-    print(f"{outcome.days} days of {asked.orders} orders, each lived twice; {len(outcome.failures)} failed")
+    outcome = soak(int(first), int(end), orders=asked.orders, deaths=asked.deaths, of=asked.of, is_told=True)
+    print(f"{outcome.days} days of {asked.orders} {asked.of}, each lived twice; {len(outcome.failures)} failed")
     print(f"both sides agreed {outcome.slowest_s:g} virtual seconds after the last fault, at the latest")
     print("never happened:", ", ".join(outcome.missing) or "nothing that should")
     if outcome.failures:

@@ -1,0 +1,324 @@
+"""Seeded days of trades: opened, moved and closed at random while everything goes wrong.
+
+The script, the faults and the deaths are those of the simulated days (docs/testing.md); a referee that knows trades
+looks on. Now and then the faults pause: then every trade must soon be protected, closed, or disarmed.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+
+from oms.v1 import trade_service_pb2 as dpb
+from orderd.core.order import OrderType, Side
+from orderd.core.trade import OnEntryEnd, OnPartial, Signal, Trade
+from orderd.core.values import AccountId
+from orderd.desk.trade_asks import OpenTrade
+from orderd.engine.api import Wait
+from orderd.venue.core import Venue
+from orderd.venue.faults import Fault, FaultKind
+from tests.desk.judge import OVER, PROTECTION, TradeReferee
+from tests.desk.trading import desk
+from tests.engine.world import ACCOUNT
+from tests.faults.chaos import Day, Told, live
+from tests.faults.referee import Referee
+from tests.faults.rest import AGREE_S, Rest
+
+PRICES = {"KO": 86, "F": 11, "AMD": 160, "GOOG": 175, "NVDA": 125, "SPY": 550}
+LULL_S = 35.0
+"""Seconds for which the broker can be reached, after which nothing may be held without its stop: what was told in
+frames that were lost is heard at the next comparison, after 25 seconds at the latest."""
+OUTAGE_S = 15.0
+COVERED_S = 90.0
+"""Seconds after the last fault in which a trade must have come to its cover or its end: an exit that has failed often
+is tried again after a minute."""
+SITUATIONS = frozenset(
+    {
+        "trade protected",
+        "trade stopped out",
+        "trade closed",
+        "trade closed in part",
+        "trade never opened",
+        "trade opened again",
+        "stop moved",
+        "stop refused, exit instead",
+        "stop cancelled by somebody here",
+        "broker down",
+        "exit failed",
+        "exit waited for its stop's proof",
+        "closed by somebody else",
+        "entry ended partly filled",
+        "died while closing",
+        "died while unprotected",
+        "a lull",
+    }
+)
+OF_EVENTS = {
+    "PROTECTED": "trade protected",
+    "TRADE_NEVER_OPENED": "trade never opened",
+    "TRADE_REOPENED": "trade opened again",
+    "STOP_MOVED": "stop moved",
+    "STOP_FALLBACK": "stop refused, exit instead",
+    "DISARMED": "stop cancelled by somebody here",
+    "EXIT_FAILED": "exit failed",
+    "EXIT_WAITING": "exit waited for its stop's proof",
+}
+OF_ENDS = {
+    dpb.EXIT_REASON_STOP_LOSS: "trade stopped out",
+    dpb.EXIT_REASON_REQUESTED: "trade closed",
+    dpb.EXIT_REASON_EXTERNAL: "closed by somebody else",
+    dpb.EXIT_REASON_ENTRY_ENDED: "entry ended partly filled",
+}
+
+
+class TradeDay(Day):
+    """One seed, of trades."""
+
+    has_desk: ClassVar[bool] = True
+    referee: TradeReferee
+
+    def seen_by(self, venues: Mapping[str, Venue]) -> Referee:
+        """See `Day.seen_by`."""
+        self.keys: list[str] = []
+        self.traded: dict[str, str] = {}
+        self.number = 0
+        return TradeReferee(self.world.database, venues)
+
+    async def judge(self) -> None:
+        """See `Day.judge`."""
+        await TradeRest(self).judge()
+
+    def _steps(self) -> list[Callable[[], Awaitable[None]]]:
+        theme, many = self.theme, self.orders
+        steps = [self._open_trade] * many + [self._aim] * (self.kills * theme.deaths) + [self._kill]
+        steps += [self._close_trade] * (many // 2) + [self._move_stop] * (many * theme.wants_changes // 4)
+        steps += [self._market] * (many // 2) + [self._person] * (many // 5) + [self._kick, self._reconcile]
+        steps += [self._rearm, self._repeat_open] * (many // 10) + [self._cancel_stop] * (many // 10)
+        steps += [self._lull, self._outage] * max(many // 20, 1)
+        of_100 = {self._restate: theme.restates, self._jump: theme.jumps, self._fail: theme.failing_commits}
+        for step, number in (of_100 | {self._end_session: theme.expires}).items():
+            steps += [step] * -(-many * number // 200)
+        self.random.shuffle(steps)
+        return steps
+
+    def _arm(self) -> None:
+        super()._arm()
+        for path in ("/v2/positions", "/v2/clock"):
+            for kind in (FaultKind.LOSE_ANSWER, FaultKind.ANSWER_STATUS):
+                self.venue.faults.arm(Fault(kind=kind, path=path, times=0, probability=0.1))
+
+    # ---------------------------------------------------------------------------------------------------------- steps
+
+    def _asked(self, key: str) -> OpenTrade:
+        """The trade that goes with a key: a repeat says the same."""
+        chance = __import__("random").Random(f"trade {self.seed} {key}")
+        symbol = chance.choice(sorted(PRICES))
+        price = Decimal(PRICES[symbol])
+        side = chance.choice((Side.BUY, Side.BUY, Side.BUY, Side.SELL))
+        kind = chance.choice((OrderType.MARKET, OrderType.MARKET, OrderType.LIMIT))
+        away = (price * Decimal("0.04")).quantize(Decimal("0.01")) * (1 if side is Side.BUY else -1)
+        signal = Signal(
+            symbol=symbol,
+            side=side,
+            entry_price=price + (away / 8).quantize(Decimal("0.01")) * chance.choice((-1, 1)),
+            stop_loss_price=price - away,
+            type=kind,
+            strategy=f"s-{chance.randint(1, 2)}",
+            max_candles=chance.choice((0, 0, 3)),
+        )
+        return OpenTrade(
+            account_id=AccountId(ACCOUNT),
+            client_trade_id=key,
+            signal=signal,
+            quantity=Decimal(chance.randint(2, 9)),
+            trace_id=f"t-{key}",
+            on_partial=chance.choice((OnPartial.CANCEL_REST, OnPartial.CANCEL_REST, OnPartial.WAIT)),
+            on_entry_end=chance.choice(list(OnEntryEnd)),
+        )
+
+    async def _open_trade(self) -> None:
+        self.number += 1
+        self.keys.append(f"k-{self.number}")
+        await self._say_open(self.keys[-1])
+
+    async def _repeat_open(self) -> None:
+        if self.keys:
+            await self._say_open(self.random.choice(self.keys))
+
+    async def _say_open(self, key: str) -> None:
+        made = await desk(self.world).open(
+            self._asked(key), wait=self.random.choice((Wait.JOURNAL, Wait.BROKER)), timeout_s=5
+        )
+        if self.traded.setdefault(key, made.trade.trade_id) != made.trade.trade_id:
+            self.referee.breach(f"{key} was answered with {made.trade.trade_id}, and is {self.traded[key]}")
+        self.fresh[key] += not made.replayed
+        if self.fresh[key] > 1:
+            self.referee.breach(f"{key} was new twice")
+
+    def _some(self) -> Trade | None:
+        """A trade that is not over, when there is one."""
+        live = self.world.alive.desk.book.live(ACCOUNT)
+        return self.random.choice(live) if live else None
+
+    async def _close_trade(self) -> None:
+        if trade := self._some():
+            part = Decimal(self.random.randint(1, 3)) if self.random.random() < 0.3 else None
+            number = self.random.randrange(1_000_000)
+            await desk(self.world).close(
+                trade.trade_id, quantity=part, request_id=f"c-{number}", timeout_s=self.random.choice((0, 4))
+            )
+            self.situations["trade closed in part"] += part is not None
+
+    async def _move_stop(self) -> None:
+        if trade := self._some():
+            step = Decimal(self.random.randint(-3, 3)) / 10
+            number = self.random.randrange(1_000_000)
+            await desk(self.world).move_stop(trade.trade_id, trade.stop_price + step, request_id=f"m-{number}")
+
+    async def _rearm(self) -> None:
+        if trade := self._some():
+            await desk(self.world).rearm(trade.trade_id)
+
+    async def _cancel_stop(self) -> None:
+        """Somebody cancels a stop, or an entry, through orderd."""
+        if trade := self._some():
+            orders = [order for order in desk(self.world).orders(trade) if order.is_open]
+            if orders:
+                await self.world.cancel(self.random.choice(orders).order_id, wait=Wait.JOURNAL)
+
+    async def _person(self) -> None:
+        at_the_screen = (self._cancel_by_hand, self._replace_by_hand, self._trade, self._trade, self._trade_late)
+        self.random.choice(at_the_screen)()
+        self.world.pump()
+
+    async def _market(self) -> None:
+        symbol = self.random.choice(sorted(PRICES))
+        middle = PRICES[symbol] * Decimal(self.random.choice(("0.94", "0.99", "1", "1", "1.01", "1.06")))
+        price = middle.quantize(Decimal("0.01"))
+        self.venue.set_quote(symbol, price, price + Decimal("0.01"))
+        self.world.pump()
+
+    async def bear(self, step: Callable[[], Awaitable[None]]) -> None:
+        """See `Day.bear`; some steps are longer than any caller's patience."""
+        if step in (self._lull, self._outage):
+            await step()
+        else:
+            await super().bear(step)
+
+    async def _outage(self) -> None:
+        """Nobody hears anything for a while; what is asked meanwhile is not done."""
+        self.situations["broker down"] += 1
+        fault = self.venue.faults.arm(Fault(kind=FaultKind.LOSE_REQUEST, path="/v2", times=0))
+        await self.bear(self._close_trade)
+        await asyncio.sleep(OUTAGE_S)
+        self.venue.faults.clear(fault.fault_id)
+
+    async def _lull(self) -> None:
+        """The faults pause. What is held must be in cover then, or be on its way out."""
+        faults = self.venue.faults
+        armed = faults.armed()
+        faults.clear()
+        self.world.arm("", 0)
+        self.world.failing_commit = ""
+        waited = 0.0
+        while waited < LULL_S and not self.world.is_dead:
+            await asyncio.sleep(1)
+            waited += 1
+        if not self.world.is_dead:
+            self.situations["a lull"] += 1
+            self.referee.committed()
+            if said := self.uncovered():
+                self.referee.breach(f"{LULL_S:g} s without a fault: " + "; ".join(said[:5]))
+        for fault in armed:
+            faults.arm(msgspec.structs.replace(fault, fault_id=0))
+
+    def uncovered(self) -> list[str]:
+        """Trades that hold something without its stop and without an exit on its way."""
+        unheard = self.unheard()
+        trades = [trade for trade in self.referee.trades.values() if trade.signal.symbol not in unheard]
+        return [said for trade in trades if (said := self.referee.bare(trade))]
+
+    def unheard(self) -> set[str]:
+        """Symbols in which an execution was taken back without our hearing of it: nobody can know what is held."""
+        orders = [self.referee.told[name].order for name in Rest(self).excused() if name in self.referee.told]
+        return {order.symbol for order in orders}
+
+    # ------------------------------------------------------------------------------------------------------- counting
+
+    def _count(self) -> None:
+        super()._count()
+        for events in self.referee.trade_events.values():
+            for event in events:
+                if name := OF_EVENTS.get(event):
+                    self.situations[name] += 1
+        for trade in self.referee.trades.values():
+            if name := OF_ENDS.get(trade.exit_reason):
+                self.situations[name] += 1
+
+    async def _survive(self) -> None:
+        if self.world.is_dead:
+            for trade in self.referee.trades.values():
+                self.situations["died while closing"] += trade.state == dpb.TRADE_STATE_CLOSING
+                self.situations["died while unprotected"] += PROTECTION[trade.protection] in {"UNPROTECTED", "ARMING"}
+        await super()._survive()
+
+
+class TradeRest(Rest):
+    """One day's end."""
+
+    _day: TradeDay
+    _referee: TradeReferee
+
+    async def judge(self) -> None:
+        """Agreement and cover; again with everything closed; again after a restart, which changes nothing."""
+        await self._agree(AGREE_S)
+        await self._wait(self._day.uncovered, COVERED_S, "after the last fault")
+        await self._close_all()
+        await self._agree(COVERED_S)
+        await self._wait(self._day.uncovered, COVERED_S, "after everything was closed")
+        lost = set(self._day.traded.values()) - self._referee.trades.keys()
+        assert not lost, f"answered and lost: {sorted(lost)}"
+        left = [
+            f"{t.client_trade_id} {dpb.TradeState.Name(t.state)}"
+            for t in self._referee.trades.values()
+            if t.state not in OVER and not self._is_alarmed(t)
+        ]
+        assert not left, left
+        await asyncio.sleep(5)
+        told = self._versions()
+        await self._world.restart()
+        await self._agree(AGREE_S)
+        await asyncio.sleep(20)
+        self._referee.committed()
+        changed = [
+            f"{trade.client_trade_id} {PROTECTION[trade.protection]}: {self._referee.trade_events[trade_id][-3:]}"
+            for trade_id, trade in self._referee.trades.items()
+            if told.get(trade_id) != trade.version and trade.signal.symbol not in self._day.unheard()
+        ]
+        assert not changed, f"a restart changed trades: {changed}"
+        await self._world.kill()
+        self._referee.check_file()
+        self._day.check()
+
+    def _versions(self) -> dict[str, int]:
+        return {trade_id: trade.version for trade_id, trade in self._referee.trades.items()}
+
+    def _is_alarmed(self, trade: dpb.Trade) -> bool:
+        """What cannot be closed, because the broker holds it for somebody else, or nothing of it."""
+        symbol = trade.signal.symbol
+        return bool(self._referee.taken_away[symbol]) or symbol in self._day.unheard()
+
+    async def _close_all(self) -> None:
+        for trade in list(self._world.alive.desk.book.live(ACCOUNT)):
+            await self._day.bear(lambda trade_id=trade.trade_id: desk(self._world).close(trade_id))
+        end = self._referee.now() + COVERED_S
+        while self._world.alive.desk.book.live(ACCOUNT) and self._referee.now() < end:  # noqa: ASYNC110 - virtual time
+            await asyncio.sleep(1)
+
+
+def live_trades(seed: int, directory: Path, *, orders: int = 40, kills: int = 3) -> Told:
+    """Live one day of trades."""
+    return live(seed, directory, orders=orders, kills=kills, of=TradeDay)
