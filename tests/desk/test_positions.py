@@ -84,6 +84,7 @@ async def test_a_bust_of_what_was_closed_before_the_open_one(journal: Journal, t
     await tape.trade("in", BUY, "10", "10")
     await tape.trade("out", SELL, "10", "12")
     await tape.trade("again", BUY, "3", "11")
+    await folded(journal)
     await tape.bust("out", 1)
     assert await held(journal) == D(13)
     newest, oldest = await rows(journal)

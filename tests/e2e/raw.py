@@ -41,9 +41,15 @@ def event_bytes(response: bytes) -> list[bytes]:
 
 def journal_bytes(database: Path, floor: int = 0) -> list[bytes]:
     """The bytes of every order's event that the journal keeps above a floor, in sequence order; none may be missing."""
+    return [body for body in journal_places(database, floor) if body]
+
+
+def journal_places(database: Path, floor: int = 0) -> list[bytes]:
+    """The same with a place for every sequence up to the last event of an order; empty where the desk has one."""
     with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as reader:
         rows = reader.execute(
             "SELECT sequence, body, kind FROM order_events WHERE sequence > ? ORDER BY sequence", (floor,)
         ).fetchall()
     assert [row[0] for row in rows] == list(range(floor + 1, floor + len(rows) + 1)), "the sequence has a gap"
-    return [row[1] for row in rows if row[2] == ORDER_EVENT]
+    last = max((place for place, row in enumerate(rows, 1) if row[2] == ORDER_EVENT), default=0)
+    return [row[1] if row[2] == ORDER_EVENT else b"" for row in rows[:last]]

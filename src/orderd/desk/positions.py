@@ -102,8 +102,9 @@ class PositionBook:
             position = position_of(record)
             self._open[position.account_id, position.symbol] = position
         self._position = self._written = int(await self._journal.mark(CURSOR) or 0)
-        if self._position < self._feed.oldest:
+        if self._position < self._feed.oldest or (not self._position and self._feed.head):
             await self._begin_with_the_books()
+        await self.fold()  # before old events are let go
 
     async def run(self) -> None:
         """Follow the feed for ever. Raises JournalError."""
@@ -218,7 +219,7 @@ class PositionBook:
                 self._open[position.account_id, position.symbol] = msgspec.structs.replace(known, sequence=sequence)
 
     async def _begin_with_the_books(self) -> None:
-        """The events are no longer kept; the fills are, as they stand now. Nothing trades while they are read.
+        """Of events that are no longer kept, or were never folded, the fills say what counts now. Nothing trades yet.
 
         What was booked beside fills is kept in what is open; what is then missing the next comparison finds.
         """
@@ -255,12 +256,12 @@ def _anew(touched: Touched, before: Mapping[Name, Position], now: dict[Name, Pos
             now[name] = msgspec.structs.replace(
                 held, position_id=known.position_id, opened_time=known.opened_time, version=known.version
             )
-    for position in now.values():
-        kept.put(position, touched.order_ids.get(position.position_id, ""))
     if is_first:
         for position in touched.positions.values():
             if not position.is_open:
                 kept.put(position, touched.order_ids[position.position_id])
+    for position in now.values():
+        kept.put(position, touched.order_ids.get(position.position_id, ""))
     return kept
 
 
