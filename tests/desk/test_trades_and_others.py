@@ -196,17 +196,17 @@ def test_an_entry_in_the_way_of_another_trade_s_stop_is_cancelled(tmp_path: Path
 
 
 def test_an_entry_the_other_way_gives_up_the_quantity_that_a_stop_needs(tmp_path: Path) -> None:
-    """Beside a short position the broker takes a buy for its cover, and has less left for the stop."""
+    """A bust brings a short position back while another trade's entry to buy rests: that one is cancelled."""
 
     async def story(world: World) -> None:
         short = await protected(world, side=Side.SELL)
-        (stop,) = stops(world, short.trade_id)
-        await world.cancel(stop.order_id, wait=Wait.BROKER)
-        await until(world, short.trade_id, lambda trade: trade.protection is Protection.DISARMED)
+        await desk(world).close(short.trade_id, timeout_s=10)
         long = await pending(world, "t-2", quantity="7")
-        await desk(world).rearm(short.trade_id)
+        assert desk(world).orders(long)[0].state is OrderState.ACCEPTED
+        _bust(world, exits(world, short.trade_id)[0].intent.client_order_id)
         after = await until(world, short.trade_id, is_protected)
         assert after.protected_quantity == 10
+        assert not exits(world, long.trade_id)
         assert desk(world).get(long.trade_id).state is TradeState.NEVER_OPENED
 
     judged(tmp_path, story)
