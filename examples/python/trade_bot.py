@@ -1,4 +1,4 @@
-"""A bot with one trade: open it from a signal, watch its protection, raise the stop, close it, tell what it made.
+"""A bot with one trade: decide, open it, watch its protection, raise the stop, close it, tell what it made.
 
 Start a server first (`make run`), then: .venv/bin/python examples/python/trade_bot.py AAPL 190
 
@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Awaitable
 from decimal import Decimal
 
+from oms.v1 import decision_service_pb2 as decisions_pb
 from oms.v1 import order_pb2
 from oms.v1 import trade_service_pb2 as pb
 from orderd.client import Client, OrderdError
@@ -26,7 +27,8 @@ OVER = {pb.DESK_EVENT_TYPE_TRADE_CLOSED, pb.DESK_EVENT_TYPE_TRADE_NEVER_OPENED, 
 
 
 async def trade_once(client: Client, symbol: str, price: Decimal, *, key: str, hold_s: float) -> int:
-    """One trade from its signal to its end; the exit code."""
+    """One trade from its decision to its end; the exit code."""
+    await decide(client, symbol, key)
     signal = pb.Signal(
         symbol=symbol,
         side=order_pb2.SIDE_BUY,
@@ -36,7 +38,9 @@ async def trade_once(client: Client, symbol: str, price: Decimal, *, key: str, h
         strategy="example",
     )
     # Without a quantity it would be sized from the risk settings.
-    request = pb.OpenTradeRequest(client_trade_id=key, trace_id=f"trace-{key}", signal=signal, quantity="10")
+    request = pb.OpenTradeRequest(
+        client_trade_id=key, decision_id=key, trace_id=f"trace-{key}", signal=signal, quantity="10"
+    )
     opened = await client.open_trade(request)
     trade_id = opened.trade.trade_id
     print(f"trade {trade_id}{', found again' if opened.replayed else ''}", flush=True)
@@ -48,11 +52,32 @@ async def trade_once(client: Client, symbol: str, price: Decimal, *, key: str, h
                 continue
             say(event)
             if event.type in OVER:
-                return tell_result(event.trade)
+                code = tell_result(event.trade)
+                whole = await client.decision(decisions_pb.GetDecisionRequest(decision_id=key))
+                print(f"decision {key}: {whole.lifecycle}; {len(whole.orders)} orders, {len(whole.fills)} fills")
+                return code
             if event.type == pb.DESK_EVENT_TYPE_PROTECTED and not is_protected:
                 is_protected = True
                 await raise_stop_and_close(client, event.trade, key=key, hold_s=hold_s)
     return 1
+
+
+async def decide(client: Client, symbol: str, key: str) -> None:
+    """Write down what was decided and why, so that everything that comes of it can be traced back to it."""
+    decision = decisions_pb.RecordDecisionRequest(
+        decision_id=key,
+        trace_id=f"trace-{key}",
+        kind=order_pb2.DECISION_KIND_ENTRY,
+        symbol=symbol,
+        side=order_pb2.SIDE_BUY,
+        strategy="example",
+        confidence="0.7",
+        signals={"breakout": "20 days"},
+        rationale="an example decides the same every time",
+    )
+    recorded = await client.record_decision(decision)
+    word = order_pb2.DecisionStatus.Name(recorded.decision.status).removeprefix("DECISION_STATUS_")
+    print(f"decision {key} is {word}", flush=True)
 
 
 async def raise_stop_and_close(client: Client, trade: pb.Trade, *, key: str, hold_s: float) -> None:
