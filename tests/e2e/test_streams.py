@@ -385,6 +385,7 @@ async def test_a_journal_whose_old_events_are_let_go_while_it_serves(tmp_path: P
         await house.start()
         async with connected(house) as (channel,):
             await trade(house, 100)
+            await ended(house, 200)
             await gone(house, 400)
             error = await Subscriber(channel, after_sequence=1_999).refusal()
             assert (error.code(), details(error)[0]) == (grpc.StatusCode.OUT_OF_RANGE, "SEQUENCE_COMPACTED")

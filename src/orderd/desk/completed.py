@@ -120,6 +120,11 @@ class CompletedTrades:
         self._position = self._written = self.sequence = int(await self._records.mark(CURSOR) or 0)
         if self._position < self._feed.oldest:
             await self._begin_with_the_books()
+        try:
+            await self.catch_up()  # before old events are let go
+        except JournalBusyError as error:
+            log.warning("completed_trades_put_off", reason=str(error))
+            self._forget()
 
     async def run(self) -> None:
         """Follow the feed for ever. Raises JournalError."""

@@ -104,7 +104,10 @@ class PositionBook:
         self._position = self._written = int(await self._journal.mark(CURSOR) or 0)
         if self._position < self._feed.oldest or (not self._position and self._feed.head):
             await self._begin_with_the_books()
-        await self.fold()  # before old events are let go
+        try:
+            await self.fold()  # before old events are let go
+        except JournalBusyError as error:
+            log.warning("positions_put_off", reason=str(error))
 
     async def run(self) -> None:
         """Follow the feed for ever. Raises JournalError."""
