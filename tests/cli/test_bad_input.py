@@ -23,6 +23,7 @@ BAD: dict[str, list[str]] = {
     "--cash": POSITIVE, "--client-order-id": KEYS, "--created-after-time": TIMES, "--created-before-time": TIMES,
     "--decided-time": TIMES, "--decision-id": NAMES, "--expected-version": ["-1", "x", "", str(2**31)],
     "--average-fill-price": DECIMALS, "--candle-time": TIMES, "--client-trade-id": KEYS, "--entry-price": POSITIVE,
+    "--equity": POSITIVE,
     "--event-type": [*WORDS, "unspecified"], "--max-candles": ["-1", "x", "", "1.5", "1000001"],
     "--on-entry-end": WORDS, "--on-partial": WORDS, "--signal-time": TIMES, "--state": [*WORDS, "unspecified"],
     "--stop-loss-price": POSITIVE, "TRADE_ID": NAMES, "DECISION_ID": KEYS, "--confidence": DECIMALS,
