@@ -251,3 +251,44 @@ def test_a_leg_that_a_person_replaced_before_its_order_was_known_is_that_leg(
         await world.kill()
 
     run_virtual(day)
+
+
+@pytest.mark.parametrize("are_frames_lost", [False, True])
+def test_a_leg_is_not_given_up_while_what_its_filled_parent_names_is_unread(
+    tmp_path: Path, *, are_frames_lost: bool
+) -> None:
+    """The parent's answer is lost and a person replaces its leg: the parent names a successor that nobody knows."""
+
+    async def story(world: World) -> None:
+        venue = world.face.venue
+        venue.set_auto_fill(is_on=False)
+        exits = {"take_profit": opb.TakeProfit(limit_price="95"), "stop_loss": opb.StopLoss(stop_price="70")}
+        arm(world, FaultKind.LOSE_ANSWER, method="POST", times=1)
+        arm(world, FaultKind.LOSE_REQUEST, method="GET")
+        if are_frames_lost:
+            arm(world, FaultKind.DROP_FRAME)
+        bracket = {"order_class": opb.ORDER_CLASS_BRACKET, "limit_price": "80", "quantity": "5", **exits}
+        await world.submit(client_order_id="bracket", **bracket)
+        await asyncio.sleep(0.1)
+        elder = venue.find("bracket").leg_ids[0]
+        for price in (97, 98):
+            venue.replace_by_person(venue.find("bracket").leg_ids[0], Change(limit_price=Decimal(price)))
+            world.pump()
+            await asyncio.sleep(0.1)
+        venue.fill("bracket", Decimal(5), Decimal(80))
+        world.pump()
+        await asyncio.sleep(0.1)
+        world.face.venue.faults.clear()
+        arm(world, FaultKind.LOSE_REQUEST, method="GET", path=f"/v2/orders/{elder}", times=2)
+        await asyncio.sleep(CONVERGED_S)
+        assert state_of(world.orders()[0]) == "FILLED"
+        assert not any(event.to_status == opb.ORDER_STATUS_SUBMIT_FAILED for event in world.events())
+        assert not await world.discrepancies()
+
+    async def day() -> None:
+        world = World(tmp_path, 7, policy={"reconcile_interval_s": 5})
+        await world.start()
+        await story(world)
+        await world.kill()
+
+    run_virtual(day)

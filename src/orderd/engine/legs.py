@@ -4,7 +4,7 @@ Legs whose parent ended before the broker named them end with it, never before i
 again when its legs have traded more than it shows: its broker's figures are one for each broker order.
 """
 
-from orderd.core.facts import Fact, GaveUp, Refused
+from orderd.core.facts import Fact, GaveUp, Refused, View
 from orderd.core.order import Order, OrderClass, OrderState
 from orderd.core.spreads import strategies
 from orderd.core.values import BrokerOrderId, OrderId
@@ -60,20 +60,29 @@ class Legs:
         parent = self._account.blotter.get(order_id)
         if parent is None or parent.is_open:
             return
-        if parent.broker_order_id is not None and not await self._is_read(parent.broker_order_id):
+        if parent.broker_order_id is not None and not await self._is_read(parent, parent.broker_order_id):
             return
         for leg in self._orphans(parent):
             await self._account.take(leg, self._fact(parent, leg))
 
-    async def _is_read(self, broker_order_id: BrokerOrderId) -> bool:
-        """Read the parent until the broker has answered: silence about a leg is no end of it."""
+    async def _is_read(self, parent: Order, broker_order_id: BrokerOrderId) -> bool:
+        """Read the parent until the broker has answered, and all that it names is known: silence is no leg's end.
+
+        A leg that somebody has replaced meanwhile is named by its successor only, and bound when its elder was read.
+        """
         tries = 0
         while not self._account.is_stopping:
-            if isinstance(await self._reader.read(broker_order_id), Found):
+            read = await self._reader.read(broker_order_id)
+            if isinstance(read, Found) and all(self._is_ours(parent, leg) for leg in read.view.legs):
                 return True
             await self._account.pause(PAUSES_S[min(tries, len(PAUSES_S) - 1)])
             tries += 1
         return False
+
+    def _is_ours(self, parent: Order, leg: View) -> bool:
+        """Whether a broker order that a parent names is bound to a leg of it, not taken for a stranger's."""
+        order_id = self._account.blotter.by_broker_id(self._account.account_id, leg.broker_order_id)
+        return order_id in parent.leg_order_ids
 
     def _fact(self, parent: Order, leg: Order) -> Fact:
         """The parent's own end, as far as the leg's state allows the same word."""
