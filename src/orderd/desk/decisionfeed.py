@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from orderd.core.records import RecordKind
 from orderd.desk.decisions import DecisionDesk
+from orderd.desk.reading import kept_after
 from orderd.desk.tradebook import TradeBook
 from orderd.engine.account import Account
 from orderd.engine.api import Feed
@@ -72,7 +73,7 @@ class DecisionFeed:
     async def _listen(self, account: Account) -> None:
         marked_ns, marked = account.clock.monotonic_ns(), self._position
         while not account.is_stopping:
-            entries = await self._feed.read(max(self._position, self._feed.oldest), PAGE)
+            entries = await kept_after(self._feed, self._position, PAGE)
             await self._hear(entries)
             is_time = account.clock.monotonic_ns() - marked_ns >= MARK_EVERY_S * 1e9
             if is_time and marked < self._position:

@@ -18,6 +18,7 @@ from orderd.desk.decisionfeed import DecisionFeed
 from orderd.desk.decisions import DecisionDesk
 from orderd.desk.permits import DecisionPermits
 from orderd.desk.protector import Protector
+from orderd.desk.reading import kept_after
 from orderd.desk.risk import RiskDesk
 from orderd.desk.sizes import Sizes
 from orderd.desk.tradebook import TradeBook
@@ -118,7 +119,7 @@ class Desk:
         feed, passed = self._engine.feed, self._position
         marked_ns = account.clock.monotonic_ns()
         while not account.is_stopping:
-            entries = await feed.read(max(self._position, feed.oldest), PAGE)
+            entries = await kept_after(feed, self._position, PAGE)
             for entry in entries:
                 if entry.trade_id and not entry.is_desk:
                     self.protector.wake(entry.account_id, entry.trade_id)
