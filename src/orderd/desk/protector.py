@@ -30,6 +30,7 @@ from orderd.core.trade_steps import (
     Wait,
 )
 from orderd.core.values import OrderId
+from orderd.desk.ends import OrderEnds
 from orderd.desk.intents import intent_of
 from orderd.desk.surroundings import Surroundings
 from orderd.desk.tradebook import TradeBook
@@ -66,6 +67,7 @@ class Protector:
         self.around = {account_id: Surroundings(account) for account_id, account in accounts.items()}
         self._is_frozen = is_frozen
         self._alarms: dict[str, str] = {}
+        self._ends = OrderEnds()
         self._spells: dict[str, int] = {}
         """Since when each trade is not covered (monotonic ns)."""
 
@@ -75,6 +77,7 @@ class Protector:
         """See a committed change of any order."""
         if order.intent.trade_id:
             self.around[order.intent.account_id].watch(order)
+            self._ends.tell(order)
             self.wake(order.intent.account_id, order.intent.trade_id)
         elif not order.is_open and (around := self.around.get(order.intent.account_id)) is not None:
             around.unwatch(order)
@@ -329,8 +332,6 @@ class Protector:
         match step.event:
             case TradeEvent.TRADE_CLOSED:
                 log.info("trade_closed", **said, pnl=str(trade.realized_pnl), reason=trade.exit_reason)
-            case TradeEvent.STOP_MOVED:
-                log.info("stop_moved", **said, stop_price=str(trade.stop_price))
             case TradeEvent.UNPROTECTED:
                 log.warning("trade_unprotected", **said, open_quantity=str(trade.open_quantity))
             case TradeEvent.DISARMED:

@@ -185,6 +185,8 @@ class TradeDesk:
                 can = account.broker.capabilities(asset_class_of_symbol(trade.signal.symbol))
                 intent = intent_of(trade, entry, can.times_in_force)
                 result = await self._engine.submit(intent, wait=api.Wait.JOURNAL, timeout_s=0)
+                said = {"order_id": result.order.order_id, "trade_id": trade.trade_id, "trace_id": trade.trace_id}
+                log.info("order_submitted", **said, role=entry.role, quantity=canonical(entry.quantity))
                 await self._protector.attend(trade.trade_id)
                 return result.order
         except EngineError:

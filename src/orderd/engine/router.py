@@ -408,7 +408,7 @@ class Router:
             parent=parent,
             leg_number=leg_number,
         )
-        log.info("order_imported", account_id=account.account_id, broker_order_id=view.broker_order_id)
+        log.warning("unknown_order_update", account_id=account.account_id, broker_order_id=view.broker_order_id)
         try:
             recorded = await account.journal.append([Append(steps=(imported(order, source=source),))])
         except KeyTakenError:
