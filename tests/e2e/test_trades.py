@@ -97,14 +97,24 @@ async def test_a_stop_between_two_ticks_is_refused_before_anything_is_recorded(h
 
 
 async def test_trades_are_listed_and_streamed(house: House) -> None:
-    listed = await calls(house).ListTrades(pb.ListTradesRequest(strategies=["e2e"]))
-    assert [trade.client_trade_id for trade in listed.trades] == ["e-2", "e-1"]
-    stream = calls(house).StreamDeskEvents(pb.StreamDeskEventsRequest(after_sequence=0, strategies=["e2e"]))
+    await house.venue.settings(is_auto_fill=True)
+    await house.venue.quote("AAPL", "80", "80")
+    keys = ["e-4", "e-5"]
+    for key in keys:
+        asked = request(key, "AAPL", quantity="1")
+        asked.signal.strategy = "listed"
+        trade_id = (await calls(house).OpenTrade(asked)).trade.trade_id
+        await until(house, trade_id, is_protected)
+        await calls(house).CloseTrade(pb.CloseTradeRequest(trade_id=trade_id))
+        await until(house, trade_id, is_closed)
+    listed = await calls(house).ListTrades(pb.ListTradesRequest(strategies=["listed"]))
+    assert [trade.client_trade_id for trade in listed.trades] == keys[::-1]
+    stream = calls(house).StreamDeskEvents(pb.StreamDeskEventsRequest(after_sequence=0, strategies=["listed"]))
     types: list[int] = []
     async with asyncio.timeout(PATIENCE_S):
         async for message in stream:
             types += [event.type for event in message.events.events]
-            if pb.DESK_EVENT_TYPE_TRADE_CLOSED in types:
+            if types.count(pb.DESK_EVENT_TYPE_TRADE_CLOSED) == len(keys):
                 break
     assert types[0] == pb.DESK_EVENT_TYPE_TRADE_CREATED
     assert pb.DESK_EVENT_TYPE_PROTECTED in types
