@@ -41,8 +41,9 @@ async def abort(context: Context, refusal: Refusal) -> NoReturn:
     try:
         async with asyncio.timeout(ABORT_TIMEOUT_S):
             await context.abort(refusal.code, refusal.message, trailers)
-    except TimeoutError:
-        # grpc.aio takes no AbortError but its own, and calls any other a defect. The status is on its way already.
+    except (TimeoutError, grpc.aio.InternalError):
+        # grpc.aio takes no AbortError but its own, and calls any other a defect. The status is on its way already, or
+        # the listener is being closed with a message of the stream still under way, and ends the call by itself.
         raise asyncio.CancelledError("the reader takes no messages; its status waits in the transport") from None
 
 
