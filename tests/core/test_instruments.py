@@ -5,7 +5,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from orderd.core.instruments import asset_class_of, known_multiplier, multiplier_of, underlying_of
+from orderd.core.instruments import asset_class_of, known_multiplier, multiplier_of, multiplier_of_symbol, underlying_of
 from orderd.core.order import AssetClass, LegIntent, OrderIntent, Side
 from tests.core.builders import dec, intent
 
@@ -31,6 +31,8 @@ def of(symbol: str, *legs: str) -> OrderIntent:
 def test_what_a_symbol_says(asked: OrderIntent, asset_class: AssetClass, multiplier: str | None) -> None:
     assert asset_class_of(asked) is asset_class
     assert known_multiplier(asked) == dec(multiplier)
+    if not asked.legs:
+        assert multiplier_of_symbol(asked.symbol) == dec(multiplier)
     assert multiplier_of(asked) == (100 if asset_class is AssetClass.US_OPTION else 1)
 
 

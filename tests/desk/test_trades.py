@@ -245,3 +245,38 @@ def test_callers_who_give_up_leave_nothing_half_done(tmp_path: Path) -> None:
             assert held(world) == 0
 
     live(tmp_path, story, slowest_commit_s=0.05)
+
+
+def test_an_adjusted_option_is_not_sized_as_if_its_contract_were_known(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        made = await opened(world, quantity=None, symbol="AAPL1260619C00150000", accept_unprotected=True)
+        assert made.trade.state is TradeState.NEVER_OPENED
+        assert made.trade.reason is not None
+        assert made.trade.reason.code == "PRICE_UNAVAILABLE"
+        assert "multiplier" in made.trade.reason.message
+
+    live(tmp_path, story)
+
+
+def test_a_trade_has_one_timer_however_often_it_is_woken(tmp_path: Path) -> None:
+    """Each look sets the next one: two timers would each set another, for ever."""
+
+    async def story(world: World) -> None:
+        trade = await protected(world)
+        account = world.alive.workers.account
+        protector, asked = world.alive.desk.protector, 0
+        wakes = protector.wake
+
+        def counted(account_id: str, trade_id: str) -> None:
+            nonlocal asked
+            asked += 1
+            wakes(account_id, trade_id)
+
+        protector.wake = counted  # type: ignore[method-assign]
+        for number in range(1, 51):
+            protector.wake_later(account.account_id, trade.trade_id, 1 + number / 100)
+        protector.wake_later(account.account_id, trade.trade_id, 0.5)
+        await world.clock.sleep(3)
+        assert asked == 1
+
+    live(tmp_path, story)

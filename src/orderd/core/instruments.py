@@ -40,6 +40,13 @@ def known_multiplier(intent: OrderIntent) -> Decimal | None:
     After a split or merger a contract delivers something else, and only the broker's contract data say what.
     """
     symbols = [leg.symbol for leg in intent.legs] or [intent.symbol]
-    if any(any(letter.isdigit() for letter in underlying_of(symbol)) for symbol in symbols):
+    if any(multiplier_of_symbol(symbol) is None for symbol in symbols):
         return None
     return multiplier_of(intent)
+
+
+def multiplier_of_symbol(symbol: str) -> Decimal | None:
+    """Units per contract of a canonical symbol, None where they are not known, as `known_multiplier` says."""
+    if any(letter.isdigit() for letter in underlying_of(symbol)):
+        return None
+    return _HUNDRED if asset_class_of_symbol(symbol) is AssetClass.US_OPTION else _ONE

@@ -17,6 +17,7 @@ import structlog
 
 from orderd.core.activities import Activity, ActivityKind, Occurrence, is_delivery_for, occurrences
 from orderd.core.discrepancies import RULES, Discrepancy, DiscrepancyKind, Effect
+from orderd.core.instruments import multiplier_of_symbol
 from orderd.core.order import EventSource, Order
 from orderd.core.positions import FEE, OPENING, Change, Divided, Happened, Position, Traded, awaits_fee
 from orderd.core.settle import missing
@@ -26,7 +27,7 @@ from orderd.engine.account import OPERATOR, RECONCILER, Account
 from orderd.engine.discrepancies import Discrepancies
 from orderd.engine.errors import EngineError, Kind
 from orderd.ports import BrokerError, BrokerPosition, JournalBusyError
-from orderd.wire.positions import Moves, multiplier_of
+from orderd.wire.positions import Moves
 from orderd.wire.symbols import contract
 
 log = structlog.get_logger("orderd.desk")
@@ -248,7 +249,7 @@ class Checker:
         moves = Moves(
             account_id=self._account.account_id,
             symbol=symbol,
-            multiplier=multiplier_of(symbol),
+            multiplier=multiplier_of_symbol(symbol),
             order_id="",
             source=EventSource(reason.origin),
             at=self._account.clock.now(),

@@ -32,7 +32,7 @@ from orderd.core.trade_steps import (
 from orderd.core.values import OrderId
 from orderd.desk.ends import OrderEnds
 from orderd.desk.intents import intent_of
-from orderd.desk.surroundings import Surroundings
+from orderd.desk.surroundings import NANOS, Surroundings
 from orderd.desk.tradebook import TradeBook
 from orderd.engine import api
 from orderd.engine.account import Account
@@ -68,6 +68,8 @@ class Protector:
         self._is_frozen = is_frozen
         self._alarms: dict[str, str] = {}
         self._ends = OrderEnds()
+        self._due: dict[str, int] = {}
+        """When each trade is looked after next without being asked (monotonic ns): one timer a trade."""
         self._spells: dict[str, int] = {}
         """Since when each trade is not covered (monotonic ns)."""
 
@@ -89,13 +91,19 @@ class Protector:
             around.account.tasks.start_once(lambda: self._work(account_id, trade_id), "trade", trade_id)
 
     def wake_later(self, account_id: str, trade_id: str, seconds: float) -> None:
-        """Look after a trade in a while."""
+        """Look after a trade in a while; at the first of several such times, and then it is asked anew."""
         account = self.around[account_id].account
-        account.tasks.start(self._later(account_id, trade_id, seconds), f"trade later:{trade_id}")
+        due = account.clock.monotonic_ns() + round(seconds * NANOS)
+        if self._due.get(trade_id, due + 1) > due:
+            self._due[trade_id] = due
+            account.tasks.start(self._later(account_id, trade_id, seconds, due), f"trade later:{trade_id}")
 
-    async def _later(self, account_id: str, trade_id: str, seconds: float) -> None:
+    async def _later(self, account_id: str, trade_id: str, seconds: float, due: int) -> None:
         account = self.around[account_id].account
         await account.pause(seconds)
+        if self._due.get(trade_id) != due:
+            return  # an earlier time has taken its place
+        del self._due[trade_id]
         if not account.is_stopping:
             self.wake(account_id, trade_id)
 

@@ -9,12 +9,12 @@ from decimal import Decimal
 from orderd.core import keys
 from orderd.core.book import total
 from orderd.core.decisions import Decided, Decision, SendOpen, SendOrder, is_large, is_near
-from orderd.core.instruments import multiplier_of
+from orderd.core.instruments import known_multiplier, multiplier_of_symbol
 from orderd.core.order import EventSource, OrderClass, OrderIntent, OrderRole, OrderType, Terms
 from orderd.core.trade import Signal
 from orderd.core.values import Reason, canonical, multiply
 from orderd.desk.trade_asks import OpenTrade
-from orderd.desk.trades import TradeDesk, multiplier_of_symbol
+from orderd.desk.trades import TradeDesk
 from orderd.engine.account import Account
 from orderd.engine.errors import EngineError, Kind
 from orderd.engine.holdings import closing_side, held_of, leaves_of
@@ -71,12 +71,13 @@ class Sizes:
 
     def _notional(self, intent: OrderIntent) -> Decimal | None:
         last = self.last(intent.account_id, intent.symbol)
-        return notional_of(intent, Exposure(multiplier=multiplier_of(intent), last_price=last))
+        return notional_of(intent, Exposure(multiplier=known_multiplier(intent), last_price=last))
 
     async def _value(self, account_id: str, signal: Signal, quantity: Decimal | None) -> Decimal | None:
         if quantity is None:
             quantity = (await self._trades.size(account_id, signal)).quantity
-        return multiply(multiply(quantity, signal.entry_price), multiplier_of_symbol(signal.symbol))
+        multiplier = multiplier_of_symbol(signal.symbol)
+        return None if multiplier is None else multiply(multiply(quantity, signal.entry_price), multiplier)
 
     async def is_exit(self, intent: OrderIntent) -> bool:
         """Whether an order is proven to close: by the broker's position. Raises UNAVAILABLE when it cannot be read."""

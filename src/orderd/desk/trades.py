@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import structlog
 
 from orderd.core import keys
-from orderd.core.instruments import asset_class_of_symbol
-from orderd.core.order import AssetClass, EventSource, Order, OrderRole, OrderType
+from orderd.core.instruments import asset_class_of_symbol, multiplier_of_symbol
+from orderd.core.order import EventSource, Order, OrderRole, OrderType
 from orderd.core.trade import Asked, Child, ExitReason, OnPartial, Signal, Trade, TradeState
 from orderd.core.trade_life import TradeEvent, TradeStep, step
 from orderd.core.trade_moves import candle_counted, close_asked, rearmed, stop_moved
@@ -435,8 +435,3 @@ async def _outcome(work: Coroutine[Any, Any, T]) -> T | EngineError | JournalErr
         return await work
     except (EngineError, JournalError) as error:
         return error
-
-
-def multiplier_of_symbol(symbol: str) -> Decimal:
-    """Units per contract of a canonical symbol."""
-    return Decimal(100) if asset_class_of_symbol(symbol) is AssetClass.US_OPTION else Decimal(1)

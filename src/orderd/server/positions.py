@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 
 from oms.v1 import position_service_pb2 as pb
+from orderd.core.instruments import multiplier_of_symbol
 from orderd.core.records import RecordKind
 from orderd.core.values import ZERO
 from orderd.desk.position_check import Seen
@@ -22,7 +23,7 @@ from orderd.server.pages import MAX_PAGE_BYTES
 from orderd.wire import enums, page_token
 from orderd.wire.asks import Invalid
 from orderd.wire.messages import text_of
-from orderd.wire.positions import asset_class_of, describe, multiplier_of
+from orderd.wire.positions import asset_class_of, describe
 from orderd.wire.times import set_time
 from orderd.wire.validate_positions import PositionsAsk, position_ask, positions_ask
 
@@ -149,7 +150,7 @@ def _unknown(account_id: str, symbol: str) -> pb.Position:
         account_id=account_id,
         symbol=symbol,
         asset_class=enums.ASSET_CLASS.number[asset_class_of(symbol)],
-        multiplier=text_of(multiplier_of(symbol)),
+        multiplier=text_of(multiplier_of_symbol(symbol)),
         fill_quantity="0",
     )
     describe(message)

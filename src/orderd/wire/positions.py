@@ -8,6 +8,7 @@ from typing import Final
 from oms.v1 import order_pb2 as pb
 from oms.v1 import position_service_pb2 as position_pb
 from oms.v1 import trade_service_pb2 as desk_pb
+from orderd.core.instruments import multiplier_of_symbol
 from orderd.core.order import AssetClass, EventSource, Side
 from orderd.core.positions import Position, Traded
 from orderd.core.values import Reason, Value, canonical, multiply
@@ -72,7 +73,7 @@ def moves_of_fill(order: bytes, data: bytes) -> Moves | None:
 
 
 def _multiplier(order: pb.Order) -> Decimal | None:
-    known = multiplier_of(order.symbol)
+    known = multiplier_of_symbol(order.symbol)
     return Decimal(order.multiplier) if known is not None and order.multiplier else known
 
 
@@ -91,14 +92,6 @@ def asset_class_of(symbol: str) -> AssetClass:
     if "/" in symbol:
         return AssetClass.CRYPTO
     return AssetClass.US_EQUITY if contract(symbol) is None else AssetClass.US_OPTION
-
-
-def multiplier_of(symbol: str) -> Decimal | None:
-    """Units per contract; None for an adjusted contract, whose root says so by a digit: nobody told its size."""
-    option = contract(symbol)
-    if option is None:
-        return Decimal(1)
-    return None if any(letter.isdigit() for letter in option.root) else Decimal(100)
 
 
 def position_message(position: Position) -> position_pb.Position:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from oms.v1 import trade_service_pb2 as pb
 from orderd.core.order import EventSource, OrderRole
-from orderd.core.trade import Asked, Signal, Trade
+from orderd.core.trade import Signal, Trade
 from orderd.core.trade_life import TradeStep
 from orderd.core.values import OrderId
 from orderd.wire import desk_enums as words
@@ -97,8 +97,3 @@ def trade_event_bytes(step: TradeStep, *, order_id: OrderId | str = "", source: 
 
 def _ids(trade: Trade, role: OrderRole) -> list[str]:
     return [child.order_id for child in trade.of(role) if child.order_id is not None]
-
-
-def asked_as(asked: tuple[Asked, ...], request_id: str) -> str | None:
-    """Return what a request asked for when it was first taken, None when it is new."""
-    return next((one.content for one in asked if one.request_id == request_id), None)
