@@ -237,6 +237,16 @@ class TestClosing:
         assert market.stop.terms.quantity == 10
         assert not market.all.exits
 
+    def test_where_both_sides_may_work_the_exit_waits_for_the_stop_and_not_for_the_entry(self) -> None:
+        market = bought(Market(refuses_opposite=False, on_partial=OnPartial.WAIT), 4)
+        market.works(market.stop)
+        market.close()
+        market.run()
+        assert (market.entry.pending_cancel, market.stop.pending_cancel) == (True, True)
+        market.ends(market.stop)
+        market.run()
+        assert (market.exit.terms.quantity, market.entry.is_open) == (4, True)
+
     def test_an_entry_that_ends_partly_filled_is_closed_by_the_policy(self) -> None:
         market = Market(on_partial=OnPartial.WAIT)
         bought(market, 4)

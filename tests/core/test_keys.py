@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orderd.core.keys import bucket, derive, differences, flatten_key, leg_key, replace_key
+from orderd.core.keys import bucket, close_key, derive, differences, flatten_key, leg_key, position_id, replace_key
 from orderd.core.order import LegIntent, OrderClass, OrderIntent, OrderType, PositionIntent, Side, StopLoss, TimeInForce
 from orderd.core.values import AccountId, ClientOrderId, OrderId
 from tests.core.builders import AT, dec, intent, terms
@@ -164,3 +164,17 @@ def test_each_use_of_the_kill_switch_has_a_key_for_each_symbol() -> None:
     assert len(made) == 8
     assert flatten_key("a", 1, "KO") == flatten_key("a", 1, "KO")
     assert all(key.startswith("f-") and len(key) <= 48 for key in made)
+
+
+def test_a_position_has_an_id_by_its_account_its_symbol_and_what_opened_it() -> None:
+    made = {position_id(account, symbol, change) for account in "ab" for symbol in ("KO", "F") for change in ("1", "2")}
+    assert len(made) == 8
+    assert position_id("a", "KO", "1") == position_id("a", "KO", "1")
+    assert all(key.startswith("p-") and SHAPE.fullmatch(key) for key in made)
+
+
+def test_a_decision_closes_a_trade_once() -> None:
+    made = {close_key(account, decision) for account in "ab" for decision in ("d-1", "d-2")}
+    assert len(made) == 4
+    assert close_key("a", "d-1") == close_key("a", "d-1")
+    assert all(key.startswith("c-") and SHAPE.fullmatch(key) for key in made)

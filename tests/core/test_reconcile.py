@@ -389,6 +389,15 @@ def test_an_import_has_its_own_source() -> None:
     assert (step.before, step.event.source) == (None, EventSource.RECONCILER)
 
 
+def test_a_successor_of_an_order_that_is_bound_to_nothing_is_handed_on_for_its_elder() -> None:
+    """The plan does not read the elder as anybody's: the order that takes the view has it read in its own name."""
+    sent = after(lost())
+    view = view_of(sent, broker_order_id="b-2", replaces="b-1")
+    result = planned([sent], [view])
+    assert ([order_id for order_id, _ in result.facts], result.reads) == ([sent.order_id] * 2, ())
+    assert carried_out([sent], result) == [sent]
+
+
 def test_replaces_cancels_and_busts_survive_a_plan() -> None:
     """What only the stream tells stays: the lists neither deny it nor repeat it."""
     order = after(ACCEPTED, fill("e-1", "4"), bust("e-1"), cancel(), start=None)

@@ -5,6 +5,7 @@ import hashlib
 import random
 import sqlite3
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from orderd.core.values import ClientOrderId
 from orderd.ports import Entry, KeyTakenError
 from orderd.storage import InlineRunner, SqliteJournal, ThreadRunner, open_journal, runner
 from orderd.storage.checkpoint import URGENT_BYTES
+from orderd.storage.writer import Call, Statement, Written
 from orderd.system import SeededIds, VirtualClock, run_virtual
 from tests.storage.conftest import Opening
 from tests.storage.making import START, submitted_order
@@ -47,25 +49,87 @@ async def test_the_thread_takes_everything_that_has_gathered(opening: Opening) -
     assert max(map(len, commits.batches)) <= 2 * runner.BATCH_CALLS
 
 
-async def test_one_caller_alone_is_never_made_to_wait(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
+class Held:
+    """A writer that commits when it is let, so that what waits meanwhile is known."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.told: asyncio.Queue[Written] = asyncio.Queue()
+        self._runner = ThreadRunner()
+        self._is_writing = threading.Semaphore(0)
+        self._may_end = threading.Semaphore(0)
+        self._runner.start(self._write, self)
+
+    def _write(self, calls: Sequence[Call]) -> Written:
+        self.sizes.append(len(calls))
+        self._is_writing.release()
+        self._may_end.acquire()
+        return Written(results=(), entries=(), changes=(), head=0, rows=0)
+
+    def committed(self, written: Written) -> None:
+        self.told.put_nowait(written)
+
+    def failed(self, error: Exception) -> None:
+        raise error
+
+    def put(self, calls: int) -> None:
+        for _ in range(calls):
+            self._runner.put(Statement("SELECT 1", ()))
+
+    async def begin(self, calls: int) -> None:
+        """So many come, and the writer has begun with what it took of them."""
+        self.put(calls)
+        await asyncio.to_thread(self._is_writing.acquire)
+
+    async def end(self, calls: int = 0) -> None:
+        """So many come while it writes; then it ends, and has begun with those."""
+        self.put(calls)
+        self._may_end.release()
+        await self.told.get()
+        if calls:
+            await asyncio.to_thread(self._is_writing.acquire)
+
+    async def stop(self) -> None:
+        await self._runner.stop()
+
+
+async def test_one_caller_alone_is_never_made_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr(runner.time, "sleep", slept.append)
-    journal = await opening()
+    held = Held()
     for _ in range(20):
-        await journal.append([submitted_order()])
-    assert slept == []
-    await asyncio.gather(*[journal.append([submitted_order()]) for _ in range(64)])
-    assert slept == [], "those that come together need not be waited for"
-    for _ in range(5):
-        await asyncio.gather(*[journal.append([submitted_order()]) for _ in range(64)])
-        await asyncio.gather(*[journal.append([submitted_order()]) for _ in range(2)])
-    assert slept
-    assert set(slept) == {runner.GATHER_S}
+        await held.begin(1)
+        await held.end()
+    assert (held.sizes, slept) == ([1] * 20, [])
+    await held.begin(1)
+    await held.end(64)
+    await held.end(64)
+    assert (held.sizes[20:], slept) == ([1, 64, 64], []), "those that come together need not be waited for"
+    await held.end(2)
+    assert (held.sizes[23:], slept) == ([2], [runner.GATHER_S]), "a step that brings nobody is the last"
     assert runner.GATHER_S <= 0.001
-    before = len(slept)
-    for _ in range(3):
-        await journal.append([submitted_order()])
-    assert len(slept) <= before + 1, "the last crowd may still be expected once"
+    await held.end(1)
+    await held.end()
+    await held.begin(1)
+    await held.end()
+    assert (held.sizes[24:], len(slept)) == ([1, 1], 1), "two are no crowd"
+    await held.stop()
+
+
+async def test_after_a_crowd_the_next_gather_until_as_many_have_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = Held()
+    await held.begin(1)
+    await held.end(64)
+    late = [0, 5, 3]
+
+    def arrive(_: float) -> None:
+        held.put(late.pop())
+
+    monkeypatch.setattr(runner.time, "sleep", arrive)
+    await held.end(2)
+    assert (held.sizes, late) == ([1, 64, 10], [])
+    await held.end()
+    await held.stop()
 
 
 async def test_a_key_taken_in_a_crowd_costs_the_others_nothing(opening: Opening) -> None:
