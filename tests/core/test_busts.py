@@ -230,6 +230,16 @@ def test_it_takes_an_inference_back_at_once() -> None:
     assert after(executed("e-1", "4", cum="4", n=1), start=order).filled_quantity == 0
 
 
+def test_a_bust_heard_before_its_order_is_known_has_begun_the_count_anew() -> None:
+    """Nothing lists the execution: what is left of a filled order is its end, and nobody waits for the rest."""
+    filled = report(Phase.FILLED, "filled", filled_quantity="6", average_price="20", asked_ns=10**6, may_infer=True)
+    order = after(bust("e-2"), filled, executed("e-1", "6", cum="6", n=1), filled)
+    assert (len(order.links[0].bust_times), len(order.pending_busts)) == (1, 1)
+    assert (order.state, order.filled_quantity, trail(order)) == (S.CANCELED, 6, [("e-1", "6", "LIVE")])
+    late = after(executed("e-2", "4", cum="10", n=1), start=order)
+    assert (late.state, late.filled_quantity, late.fills[1].status) == (S.CANCELED, 6, FillStatus.BUSTED)
+
+
 def test_on_a_chain_it_waits_until_the_fill_says_which_order_it_was() -> None:
     waiting = applied(tell(BOUND, bust("e-1")))
     assert (needs(waiting), waiting.order.links) == ([], BOUND.links)

@@ -5,6 +5,8 @@ price are restated; anything else is never ours, whatever id it carries.
 Rule 2: a successor is bound on proof: its own (it works, it traded, it ended), or its elder's word (`replaced`).
 """
 
+import msgspec
+
 from orderd.core.discrepancies import DiscrepancyKind
 from orderd.core.events import Acknowledged, OutcomeUnknown, Replaced, ReplaceRefused, Restated
 from orderd.core.facts import Reported, View
@@ -53,6 +55,12 @@ def _link_of(view: View) -> BrokerLink:
     return BrokerLink(broker_order_id=view.broker_order_id, client_order_id=view.client_order_id, status=view.status)
 
 
+def _first_link(order: Order, view: View) -> BrokerLink:
+    """What was taken back before the order was known: the broker has counted anew since, and may list none of it."""
+    moments = {waiting.broker_time for waiting in order.pending_busts}
+    return msgspec.structs.replace(_link_of(view), bust_times=tuple(sorted(moments)))
+
+
 def _bind_first(draft: Draft, fact: Reported) -> Verdict | None:
     order, view = draft.order, fact.view
     if view.replaces:
@@ -78,7 +86,7 @@ def _bind_first(draft: Draft, fact: Reported) -> Verdict | None:
                 source=source,
                 heard_ns=heard,
                 broker_time=view.submitted_time,
-                link=_link_of(view),
+                link=_first_link(order, view),
                 expires_time=view.expires_time,
             )
         )
@@ -102,7 +110,7 @@ def _bind_ended(draft: Draft, fact: Reported) -> None:
             at=fact.at,
             source=fact.source,
             heard_ns=fact.heard_ns,
-            link=_link_of(view),
+            link=_first_link(order, view),
             to_state=to_state,
             pending_cancel=cancel,
             reason=reason,
@@ -186,7 +194,7 @@ def _restate_successor(draft: Draft, fact: Reported) -> None:
             at=fact.at,
             source=fact.source,
             heard_ns=fact.heard_ns,
-            link=_link_of(view),
+            link=_first_link(order, view),
             to_state=to_state,
             terms=terms,
             pending_cancel=wants_cancel(order),
