@@ -96,11 +96,12 @@ class Rest:
 
     async def _records(self) -> None:
         """What differed and agrees now has no open record; what an operator must see has one."""
+        told = await self._reconciled()
+        # Now: it may have brought in an order that nobody had heard of.
         excused, lied_about, overfilled = self.excused(), self._lied_about(), self._overfilled()
         wanted = {("OVERFILL", order_id) for order_id in overfilled}
         may = wanted | {("REVIVED", order_id) for order_id in lied_about}
         may |= {("EXECUTION_CHANGED", order_id) for order_id in self._restated()}
-        told = await self._reconciled()
         if any(key not in may and key[1] not in excused for key in told):
             # What it finds, and what a word that was under way settles meanwhile, the next one closes.
             await asyncio.sleep(1)
@@ -119,6 +120,7 @@ class Rest:
         """The open records after a reconciliation."""
         for account_id in self._world.account_ids:
             assert await self._world.reconcile(account_id), "a reconciliation failed without a fault"
+        self._referee.committed()
         return {(d.kind, d.subject): (d.expected, d.observed) for d in await self._world.discrepancies()}
 
     def _differs(self, order_id: str) -> bool:
