@@ -16,8 +16,8 @@ from orderd.server import naming
 from orderd.server.accounts import account_message
 from orderd.server.call import Call
 from orderd.server.errors import invalid, too_slow
-from orderd.server.pages import fitting
-from orderd.wire import enums, page_token
+from orderd.server.pages import Place, fitting
+from orderd.wire import enums
 from orderd.wire.asks import BrokerOrdersAsk, Invalid
 from orderd.wire.messages import text_of
 from orderd.wire.times import set_time
@@ -65,22 +65,20 @@ class BrokerService:
         account_id = naming.account(self._engine, ask.account_id)
         call.note(account_id=account_id)
         journal = self._engine.journal
-        position = page_token.read(request, journal_id=journal.journal_id)
-        if isinstance(position, Invalid):
-            raise invalid(position)
+        place = Place(request, journal.journal_id)
         asked = datetime.now(UTC)
         pairs = await self._engine.broker_orders(account_id)
         keyed = [(_key(pair, journal), pair) for pair in pairs if _is_wanted(pair, ask)]
         keyed.sort(key=lambda item: item[0], reverse=True)
-        if position is not None:
-            keyed = [item for item in keyed if item[0] < position.key]
+        after_key = place.after_key
+        if after_key is not None:
+            keyed = [item for item in keyed if item[0] < after_key]
         answer = pb.ListBrokerOrdersResponse()
         set_time(answer.as_of_time, asked)
         entries = fitting((_entry(pair, journal) for _, pair in keyed[: ask.page_size]), pb.BrokerOrderEntry.ByteSize)
         answer.entries.extend(entries)
         if len(entries) < len(keyed):
-            key = keyed[len(entries) - 1][0]
-            answer.next_page_token = page_token.issue(request, journal_id=journal.journal_id, key=key, sequence=0)
+            answer.next_page_token = place.token_after(keyed[len(entries) - 1][0])
         return answer.SerializeToString()
 
     async def ResumeAccount(self, request: pb.ResumeAccountRequest, call: Call) -> bytes:

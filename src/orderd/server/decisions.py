@@ -19,9 +19,8 @@ from orderd.ports import OrderFilter, RecordFilter
 from orderd.server import naming
 from orderd.server.call import Call
 from orderd.server.errors import invalid
-from orderd.server.pages import fitting
+from orderd.server.pages import Place, fitting
 from orderd.server.trades import told as trade_told
-from orderd.wire import page_token
 from orderd.wire.asks import Invalid
 from orderd.wire.decisions import decision_message
 from orderd.wire.desk_enums import TRADE_STATE
@@ -106,19 +105,13 @@ class DecisionCalls:
         if isinstance(ask, Invalid):
             raise invalid(ask)
         naming.check_known(self._engine, ask.where.account_ids)
-        position = page_token.read(request, journal_id=self._journal.journal_id)
-        if isinstance(position, Invalid):
-            raise invalid(position)
-        after_key = None if position is None else position.key
-        page = await self._journal.read_records(_filter(ask.where), after_key=after_key, limit=ask.page_size)
-        sequence = page.sequence if position is None else position.sequence
+        place = Place(request, self._journal.journal_id)
+        page = await self._journal.read_records(_filter(ask.where), after_key=place.after_key, limit=ask.page_size)
+        sequence = place.sequence(page.sequence)
         entries = fitting((self._entry(decision_of(record)) for record in page.records), lambda one: one.ByteSize())
         answer = pb.ListDecisionsResponse(decisions=entries, sequence=sequence)
         if page.has_more or len(entries) < len(page.records):
-            key = page.keys[len(entries) - 1]
-            answer.next_page_token = page_token.issue(
-                request, journal_id=self._journal.journal_id, key=key, sequence=sequence
-            )
+            answer.next_page_token = place.token_after(page.keys[len(entries) - 1], sequence)
         return answer.SerializeToString()
 
     # ----------------------------------------------------------------------------------------------------- in messages

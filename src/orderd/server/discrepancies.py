@@ -9,8 +9,7 @@ from orderd.ports import DiscrepancyFilter
 from orderd.server import naming
 from orderd.server.call import Call
 from orderd.server.errors import invalid
-from orderd.server.pages import fitting
-from orderd.wire import page_token
+from orderd.server.pages import Place, fitting
 from orderd.wire.asks import Invalid
 from orderd.wire.desk_events import discrepancy_message
 from orderd.wire.messages import complete_order_bytes
@@ -31,19 +30,14 @@ class DiscrepancyCalls:
             raise invalid(ask)
         naming.check_known(self._engine, ask.where.account_ids)
         journal = self._engine.journal
-        position = page_token.read(request, journal_id=journal.journal_id)
-        if isinstance(position, Invalid):
-            raise invalid(position)
+        place = Place(request, journal.journal_id)
         where = DiscrepancyFilter(**msgspec.structs.asdict(ask.where))
-        after_key = None if position is None else position.key
-        page = await journal.list_discrepancies(where, after_key=after_key, limit=ask.page_size)
-        answer = pb.ListDiscrepanciesResponse(sequence=page.sequence if position is None else position.sequence)
+        page = await journal.list_discrepancies(where, after_key=place.after_key, limit=ask.page_size)
+        answer = pb.ListDiscrepanciesResponse(sequence=place.sequence(page.sequence))
         records = fitting(map(discrepancy_message, page.records), pb.Discrepancy.ByteSize)
         answer.discrepancies.extend(records)
         if page.has_more or len(records) < len(page.records):
-            answer.next_page_token = page_token.issue(
-                request, journal_id=journal.journal_id, key=page.keys[len(records) - 1], sequence=answer.sequence
-            )
+            answer.next_page_token = place.token_after(page.keys[len(records) - 1], answer.sequence)
         return answer.SerializeToString()
 
     async def ResolveDiscrepancy(self, request: pb.ResolveDiscrepancyRequest, call: Call) -> bytes:

@@ -15,7 +15,7 @@ from orderd.ports import FillFilter, OrderFilter, Page, Row
 from orderd.server import naming
 from orderd.server.call import Call
 from orderd.server.errors import invalid
-from orderd.server.pages import fitting
+from orderd.server.pages import Place
 from orderd.wire import page_token, splice
 from orderd.wire.asks import FillsAsk, Invalid
 from orderd.wire.validate_queries import fills_ask, get_ask, orders_ask, story_ask
@@ -51,12 +51,11 @@ class OrderReads:
         if isinstance(ask, Invalid):
             raise invalid(ask)
         naming.check_known(self._engine, ask.where.account_ids)
-        position = self._position(request)
+        place = Place(request, self._journal.journal_id)
         where = OrderFilter(**msgspec.structs.asdict(ask.where))
-        after_key = None if position is None else position.key
-        page = await self._journal.list_orders(where, after_key=after_key, limit=ask.page_size)
-        sequence = page.sequence if position is None else position.sequence
-        rows, token = self._cut(request, page, sequence)
+        page = await self._journal.list_orders(where, after_key=place.after_key, limit=ask.page_size)
+        sequence = place.sequence(page.sequence)
+        rows, token = place.cut(page, sequence)
         return splice.list_orders_response([row.data for row in rows], token, sequence)
 
     async def ListFills(self, request: pb.ListFillsRequest, call: Call) -> bytes:
@@ -65,9 +64,9 @@ class OrderReads:
         if isinstance(ask, Invalid):
             raise invalid(ask)
         naming.check_known(self._engine, ask.where.account_ids)
-        position = self._position(request)
-        page = await self._fills(ask, None if position is None else position.key)
-        rows, token = self._cut(request, page, 0)
+        place = Place(request, self._journal.journal_id)
+        page = await self._fills(ask, place.after_key)
+        rows, token = place.cut(page)
         return splice.list_fills_response([row.data for row in rows], token)
 
     async def ListOrderEvents(self, request: pb.ListOrderEventsRequest, call: Call) -> bytes:
@@ -77,11 +76,11 @@ class OrderReads:
             raise invalid(ask)
         order_id = self._engine.find(OrderRef(order_id=ask.order_id))
         call.note(order_id=order_id)
-        position = self._position(request)
-        after_version = 0 if position is None else int(position.key[0])
+        place = Place(request, self._journal.journal_id)
+        after_version = 0 if place.after_key is None else int(place.after_key[0])
         page = await self._journal.list_events(order_id, after_version=after_version, limit=ask.page_size)
-        rows, token = self._cut(request, page, 0)
-        compacted = self._compacted(order_id, rows) if position is None else 0
+        rows, token = place.cut(page)
+        compacted = self._compacted(order_id, rows) if place.is_first else 0
         return splice.list_order_events_response([row.data for row in rows], token, compacted)
 
     def _decision(self, order: order_pb2.Order) -> bytes | None:
@@ -107,20 +106,6 @@ class OrderReads:
         rows = sorted((row for page in pages for row in page.rows), key=lambda row: row.key)
         has_more = len(rows) > ask.page_size or any(page.has_more for page in pages)
         return Page(rows=tuple(rows[: ask.page_size]), has_more=has_more, sequence=pages[0].sequence)
-
-    def _position(self, request: page_token.Listing) -> page_token.Position | None:
-        position = page_token.read(request, journal_id=self._journal.journal_id)
-        if isinstance(position, Invalid):
-            raise invalid(position)
-        return position
-
-    def _cut(self, request: page_token.Listing, page: Page, sequence: int) -> tuple[Sequence[Row], str]:
-        """The rows that fit into one answer, and the token of the page after them."""
-        rows = fitting(page.rows, lambda row: len(row.data))
-        if len(rows) == len(page.rows) and not page.has_more:
-            return rows, ""
-        token = page_token.issue(request, journal_id=self._journal.journal_id, key=rows[-1].key, sequence=sequence)
-        return rows, token
 
 
 def _fill_filters(ask: FillsAsk) -> list[FillFilter]:

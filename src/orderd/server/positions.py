@@ -19,7 +19,7 @@ from orderd.ports import BrokerPosition, RecordFilter
 from orderd.server import naming
 from orderd.server.call import Call
 from orderd.server.errors import invalid
-from orderd.server.pages import MAX_PAGE_BYTES
+from orderd.server.pages import MAX_PAGE_BYTES, Place
 from orderd.wire import enums, page_token
 from orderd.wire.asks import Invalid
 from orderd.wire.messages import text_of
@@ -46,13 +46,10 @@ class PositionCalls:
         if isinstance(ask, Invalid):
             raise invalid(ask)
         naming.check_known(self._engine, ask.account_ids)
-        journal_id = self._journal.journal_id
-        place = page_token.read(request, journal_id=journal_id)
-        if isinstance(place, Invalid):
-            raise invalid(place)
+        place = Place(request, self._journal.journal_id)
         head = await self._desk.book.catch_up()
-        answer = pb.ListPositionsResponse(sequence=head if place is None else place.sequence)
-        messages, key = await self._page(ask, None if place is None else place.key)
+        answer = pb.ListPositionsResponse(sequence=place.sequence(head))
+        messages, key = await self._page(ask, place.after_key)
         account_ids = ask.account_ids or tuple(self._engine.account_ids())
         seen = await self._seen(account_ids)
         for message in messages:
@@ -61,7 +58,7 @@ class PositionCalls:
             messages += [message for account_id in account_ids for message in self._beside(account_id, ask, seen)]
         answer.positions.extend(messages)
         if key is not None:
-            answer.next_page_token = page_token.issue(request, journal_id=journal_id, key=key, sequence=answer.sequence)
+            answer.next_page_token = place.token_after(key, answer.sequence)
         return answer.SerializeToString()
 
     async def GetPosition(self, request: pb.GetPositionRequest, call: Call) -> bytes:

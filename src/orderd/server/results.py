@@ -16,8 +16,7 @@ from orderd.ports import RecordFilter
 from orderd.server import naming
 from orderd.server.call import Call
 from orderd.server.errors import invalid
-from orderd.server.pages import fitting
-from orderd.wire import page_token
+from orderd.server.pages import Place
 from orderd.wire.asks import Invalid, PerformanceAsk
 from orderd.wire.results import performance_message
 from orderd.wire.times import read_time
@@ -53,22 +52,15 @@ class ResultCalls:
         where = ask.where
         naming.check_known(self._engine, where.account_ids)
         journal = self._engine.journal
-        position = page_token.read(request, journal_id=journal.journal_id)
-        if isinstance(position, Invalid):
-            raise invalid(position)
-        sequence = self._completed.sequence if position is None else position.sequence
+        place = Place(request, journal.journal_id)
+        sequence = place.sequence(self._completed.sequence)
         asked = msgspec.structs.asdict(where)
         times = {"created_after": asked.pop("closed_after"), "created_before": asked.pop("closed_before")}
         found = RecordFilter(kind=RecordKind.COMPLETED_TRADE, **asked, **times)
-        after_key = None if position is None else position.key
-        page = await journal.list_records(found, after_key=after_key, limit=ask.page_size)
-        answer = pb.ListCompletedTradesResponse(sequence=sequence)
-        rows = fitting(page.rows, lambda row: len(row.data))
+        page = await journal.list_records(found, after_key=place.after_key, limit=ask.page_size)
+        rows, token = place.cut(page, sequence)
+        answer = pb.ListCompletedTradesResponse(next_page_token=token, sequence=sequence)
         answer.completed_trades.extend(pb.CompletedTrade.FromString(row.data) for row in rows)
-        if page.has_more or len(rows) < len(page.rows):
-            answer.next_page_token = page_token.issue(
-                request, journal_id=journal.journal_id, key=rows[-1].key, sequence=sequence
-            )
         return answer.SerializeToString()
 
     async def GetPerformance(self, request: pb.GetPerformanceRequest, call: Call) -> bytes:
@@ -102,7 +94,7 @@ class ResultCalls:
             created_before=ask.before,
         )
         found: list[Result] = []
-        after_key: page_token.Key | None = None
+        after_key: tuple[int | str, ...] | None = None
         while True:
             page = await self._engine.journal.list_records(where, after_key=after_key, limit=PAGE)
             for row in page.rows:

@@ -20,8 +20,7 @@ from orderd.ports import RecordFilter
 from orderd.server import naming
 from orderd.server.call import Call
 from orderd.server.errors import invalid, reason_number
-from orderd.server.pages import fitting
-from orderd.wire import page_token
+from orderd.server.pages import Place
 from orderd.wire.asks import Invalid
 from orderd.wire.trades import trade_message
 from orderd.wire.validate_trades import (
@@ -175,20 +174,13 @@ class TradeCalls:
         if isinstance(ask, Invalid):
             raise invalid(ask)
         naming.check_known(self._engine, ask.where.account_ids)
-        position = page_token.read(request, journal_id=self._journal.journal_id)
-        if isinstance(position, Invalid):
-            raise invalid(position)
+        place = Place(request, self._journal.journal_id)
         where = RecordFilter(kind=RecordKind.TRADE, **msgspec.structs.asdict(ask.where))
-        after_key = None if position is None else position.key
-        page = await self._journal.list_records(where, after_key=after_key, limit=ask.page_size)
-        sequence = page.sequence if position is None else position.sequence
-        rows = fitting(page.rows, lambda row: len(row.data))
-        answer = pb.ListTradesResponse(sequence=sequence)
+        page = await self._journal.list_records(where, after_key=place.after_key, limit=ask.page_size)
+        sequence = place.sequence(page.sequence)
+        rows, token = place.cut(page, sequence)
+        answer = pb.ListTradesResponse(next_page_token=token, sequence=sequence)
         answer.trades.extend(pb.Trade.FromString(row.data) for row in rows)
-        if page.has_more or len(rows) < len(page.rows):
-            answer.next_page_token = page_token.issue(
-                request, journal_id=self._journal.journal_id, key=rows[-1].key, sequence=sequence
-            )
         return answer.SerializeToString()
 
     def _order(self, order: Order) -> order_pb2.Order:
