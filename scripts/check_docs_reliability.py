@@ -45,9 +45,9 @@ HEAD = """\
 
 <!-- Written by scripts/check_docs_reliability.py from docs/reliability.json; do not edit. -->
 
-Each figure is what a run of `make prove` reached without a breach: the sum over all parameters of the test that stands
-beside it. `make test` runs the same tests a tenth of the way. A figure is written down by the test itself, after it has
-passed.
+Each figure is what a run of `make prove` reached without a breach, on the day and at the commit that stand beside it:
+the sum over all parameters of the test. `make test` runs the same tests a tenth of the way. A figure is written down by
+the test itself, after it has passed.
 
 """
 
@@ -71,20 +71,27 @@ Figure = tuple[str, str, str]
 """Promise, what was counted, test."""
 
 
-def known() -> dict[Figure, int]:
+Reach = tuple[int, str]
+"""How far it went, and which run that was."""
+
+
+def known() -> dict[Figure, Reach]:
     """The figures on record."""
     rows = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else []
-    return {(row["promise"], row["what"], row["test"]): row["number"] for row in rows}
+    return {(row["promise"], row["what"], row["test"]): (row["number"], row["run"]) for row in rows}
 
 
-def reached(folder: Path) -> Counter[Figure]:
+def reached(folder: Path) -> dict[Figure, Reach]:
     """The figures of one run. A test that ran again has all its figures from there."""
     counted: Counter[Figure] = Counter()
+    runs: dict[Figure, str] = {}
     for file in sorted(folder.glob("*.jsonl")):
         for line in file.read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
-            counted[row["promise"], row["what"], row["test"]] += row["number"]
-    return counted
+            figure = row["promise"], row["what"], row["test"]
+            counted[figure] += row["number"]
+            runs[figure] = max(row["run"], runs.get(figure, ""))
+    return {figure: (number, runs[figure]) for figure, number in counted.items()}
 
 
 def take(folder: Path) -> None:
@@ -93,8 +100,8 @@ def take(folder: Path) -> None:
     tests = {test for _, _, test in fresh}
     kept = {figure: number for figure, number in known().items() if figure[2] not in tests}
     rows = [
-        {"promise": promise, "what": what, "test": test, "number": number}
-        for (promise, what, test), number in sorted((kept | fresh).items(), key=lambda item: order(item[0]))
+        {"promise": promise, "what": what, "test": test, "number": number, "run": run}
+        for (promise, what, test), (number, run) in sorted((kept | fresh).items(), key=lambda item: order(item[0]))
     ]
     FIGURES.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
@@ -109,25 +116,25 @@ def command(test: str) -> str:
     return f'`make prove ARGS="-k {test.rpartition("::")[2]}"`'
 
 
-def page(figures: Mapping[Figure, int]) -> Iterator[str]:
+def page(figures: Mapping[Figure, Reach]) -> Iterator[str]:
     """The lines of the page."""
     yield HEAD
-    yield "| promise | | what was done | reached | test | command |\n|---|---|---|---:|---|---|\n"
+    yield "| promise | | what was done | reached | run | test | command |\n|---|---|---|---:|---|---|---|\n"
     for promise, text in PROMISES.items():
         told = False
         for _, what, test in sorted((figure for figure in figures if figure[0] == promise), key=order):
             first = (promise, text) if not told else ("", "")
             told = True
-            number = f"{figures[promise, what, test]:,}"
+            number, run = figures[promise, what, test]
             name = f"`{test.removeprefix('tests/')}`"
-            yield f"| {first[0]} | {first[1]} | {what} | {number} | {name} | {command(test)} |\n"
+            yield f"| {first[0]} | {first[1]} | {what} | {number:,} | {run} | {name} | {command(test)} |\n"
         if not told:
             where = "told below" if promise == "P20" else "no run on record"
-            yield f"| {promise} | {text} | {where} | | | |\n"
+            yield f"| {promise} | {text} | {where} | | | | |\n"
     yield TAIL
 
 
-def defects(figures: Mapping[Figure, int]) -> Iterator[str]:
+def defects(figures: Mapping[Figure, Reach]) -> Iterator[str]:
     """Figures of tests or promises that do not exist (any more)."""
     for promise, _, test in figures:
         path, _, name = test.partition("::")

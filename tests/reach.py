@@ -4,8 +4,11 @@
 it has passed; docs/reliability.md is made of that.
 """
 
+import datetime
+import functools
 import json
 import os
+import subprocess
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +26,14 @@ def scaled(full: int, *, part: int = 10) -> int:
 def patience(seconds: float) -> float:
     """How long a test that is `scaled` may take in `make test`; a run that goes all the way has no limit (0)."""
     return 0 if PROVES else seconds
+
+
+@functools.cache
+def this_run() -> str:
+    """What tells this run from others: its day, and the commit that it tried (`+` with changes that are in none)."""
+    asked = ["git", "describe", "--always", "--exclude=*", "--dirty=+"]
+    told = subprocess.run(asked, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    return f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d} {told.stdout.strip()}".strip()
 
 
 class Reached:
@@ -44,4 +55,4 @@ class Reached:
         folder = Path(TOLD)
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / f"{os.getpid()}.jsonl").open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(line) + "\n" for line in self._lines)
+            file.writelines(json.dumps(line | {"run": this_run()}) + "\n" for line in self._lines)
