@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orderd.core.adjustments import Split
 from orderd.core.keys import completed_trade_id
-from orderd.core.lots import MOST_FLATS, Change, Charged, Fills, Ledger, Split, apply, restarts, straddles
+from orderd.core.lots import MOST_FLATS, Change, Charged, Fills, Ledger, apply, restarts, straddles
 from orderd.core.order import Side
 from orderd.core.slices import Booked, Slice, Ticket
 from orderd.core.trade import ExitReason

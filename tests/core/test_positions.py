@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ from orderd.core.positions import (
     apply,
     awaits_fee,
     changed,
+    divided,
     exchange,
     fold,
     parts,
@@ -286,3 +288,17 @@ def test_a_position_never_crosses_zero(changes: list[Traded | Happened]) -> None
         elif holding.is_flat:
             holding = Holding()
     assert holding.quantity == total(changes)
+
+
+def test_a_split_is_put_before_what_was_executed_after_it() -> None:
+    first, sold, again = traded("10", "80"), traded("-5", "27"), traded("3", "27", "carry")
+    split = Divided(change_id="s", new=D(3), old=D(1))
+    known = msgspec.structs.replace(position(), holding=held(first, sold, again))
+    after_it = divided(known, split, [sold.change_id, again.change_id], AT)
+    assert after_it is not None
+    assert after_it.holding.quantity == D(28)
+    assert after_it.holding.shares == held(first, split, sold, again).shares
+    at_the_end = divided(known, split, [], AT)
+    assert at_the_end is not None
+    assert at_the_end.holding.quantity == D(24)
+    assert divided(known, split, ["of another position"], AT) is None

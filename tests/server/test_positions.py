@@ -14,7 +14,7 @@ from oms.v1 import position_service_pb2_grpc
 from orderd.core.discrepancies import Discrepancy, DiscrepancyKind
 from orderd.core.order import AssetClass, Side
 from orderd.core.values import AccountId
-from orderd.desk.position_check import Seen
+from orderd.desk.explaining import Seen
 from orderd.desk.positions import PositionBook
 from orderd.ports import BrokerPosition
 from orderd.server.desk_services import DeskParts

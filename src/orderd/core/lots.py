@@ -9,31 +9,17 @@ Rule 4: a fill of an order that is meant to close never opens: what it finds no 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation, Overflow
 
 import msgspec
 
+from orderd.core.adjustments import Split
 from orderd.core.order import Side
 from orderd.core.slices import Booked, Key, Match, Slice, by_slice, grown
 from orderd.core.values import AVERAGE_PLACES, ZERO, FillId, OrderId, Value, add, multiply, subtract
 
 _WIDE = Context(prec=300, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, Overflow])
 """Wide enough for a product of three 38-digit figures before the one division that rounds."""
-
-
-class Split(Value, frozen=True, kw_only=True):
-    """One old share became `new / old` shares at this moment: quantities change, what was paid does not."""
-
-    at: datetime
-    sequence: int
-    new: Decimal
-    old: Decimal
-
-    @property
-    def key(self) -> Key:
-        """Before every fill of its moment."""
-        return (self.at, "", self.sequence, 0)
 
 
 class Fills(Value, frozen=True, kw_only=True):
@@ -128,6 +114,8 @@ def apply(
     `find` gives a slice by its id. When `restarts` is not empty: `since` is one of its places, `known` are (at least)
     all slices that were closed after it, none of which straddles it.
     """
+    if _is_known(ledger, change):
+        return Outcome(ledger=ledger)
     if isinstance(change, Fills):
         if not change.removed and _is_in_order(ledger, change.added):
             return _continue(ledger, change.added, find)
@@ -234,6 +222,13 @@ def _key(entry: Booked | Split) -> Key:
     return entry.key
 
 
+def _is_known(ledger: Ledger, change: Change) -> bool:
+    """A split that is in it already: it is told once."""
+    return (
+        isinstance(change, Split) and bool(change.split_id) and change.split_id in {s.split_id for s in ledger.splits}
+    )
+
+
 def _is_newest(ledger: Ledger, key: Key) -> bool:
     return ledger.newest is None or key > ledger.newest
 
@@ -246,7 +241,7 @@ def _is_in_order(ledger: Ledger, fills: Iterable[Booked]) -> bool:
 
 def _first_changed(ledger: Ledger, change: Change) -> Key | None:
     """The first place that a change touches; None when it comes in its order, or touches places that are not told."""
-    if isinstance(change, Charged):
+    if isinstance(change, Charged) or _is_known(ledger, change):
         return None
     if isinstance(change, Split):
         return None if _is_newest(ledger, change.key) else change.key
@@ -283,15 +278,15 @@ def _change_lots(ledger: Ledger, change: Fills) -> Ledger:
 
 
 def _split(ledger: Ledger, split: Split) -> Ledger:
-    """Every open lot in the new shares."""
-    lots = tuple(
-        msgspec.structs.replace(lot, quantity=_scaled(lot.quantity, split), is_split=True) for lot in ledger.lots
-    )
-    return msgspec.structs.replace(ledger, lots=lots, splits=(*ledger.splits, split), newest=split.key)
-
-
-def _scaled(quantity: Decimal, split: Split) -> Decimal:
-    return _WIDE.divide(_WIDE.multiply(quantity, split.new), split.old).quantize(AVERAGE_PLACES, context=_WIDE)
+    """Every open lot in the new shares. What rounding takes from one is given to the next: the sum is right."""
+    before, after = ZERO, ZERO
+    lots: list[Lot] = []
+    for lot in ledger.lots:
+        before = add(before, lot.quantity)
+        quantity = subtract(_share(before, split.new, split.old) or ZERO, after)
+        after = add(after, quantity)
+        lots.append(msgspec.structs.replace(lot, quantity=quantity, is_split=True))
+    return msgspec.structs.replace(ledger, lots=tuple(lots), splits=(*ledger.splits, split), newest=split.key)
 
 
 def tape(ledger: Ledger, slices: Iterable[Slice], since: Key | None = None) -> list[Booked]:

@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from orderd.core.adjustments import Adjustment
 from orderd.core.order import AssetClass
 from orderd.core.values import AVERAGE_PLACES, ZERO, AccountId, Value, add, divide, multiply, subtract
 
@@ -128,6 +129,8 @@ class Position(Value, frozen=True, kw_only=True):
     bought: Decimal = ZERO
     """Everything that was bought of it, and `charged` what the broker took of that as a fee in kind."""
     charged: Decimal = ZERO
+    adjustments: tuple[Adjustment, ...] = ()
+    """What activities did to it, as it was booked."""
     opened_time: datetime
     closed_time: datetime | None = None
     updated_time: datetime
@@ -176,6 +179,19 @@ def restated(position: Position, gone: Sequence[Traded], instead: Sequence[Trade
         bought = add(bought, max(trade.quantity, ZERO))
     counted = msgspec.structs.replace(position, bought=bought)
     return after(counted, exchange(position.holding, gone, instead), at)
+
+
+def divided(position: Position, split: Divided, later: Iterable[str], at: datetime) -> Position | None:
+    """The position with a split before these fills, which are in the new units already; None when its tape does not
+    reach all of them.
+    """
+    tape, ids = position.holding.tape, set(later)
+    if not ids.issubset(change.change_id for change in tape):
+        return None
+    place = next((n for n, change in enumerate(tape) if change.change_id in ids), len(tape))
+    base = position.holding.base
+    told = (*tape[:place], split, *tape[place:])
+    return after(position, Holding(shares=fold(base, told), base=base, tape=told), at)
 
 
 def after(position: Position, holding: Holding, at: datetime) -> Position:

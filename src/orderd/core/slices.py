@@ -31,6 +31,8 @@ class Ticket(Value, frozen=True, kw_only=True):
     trade_id: str = ""
     decision_id: str = ""
     trace_id: str = ""
+    adjustment_id: str = ""
+    """It is no order: an option's end, or what was delivered for one."""
 
 
 class Booked(Value, frozen=True, kw_only=True):

@@ -31,6 +31,7 @@ from orderd.ports import (
     RecordPage,
 )
 from orderd.wire import results
+from orderd.wire.ends import Adjusted, adjusted_at_all, adjusted_by
 from orderd.wire.results import Gone, LedgerName, Told
 
 log = structlog.get_logger("orderd.desk")
@@ -169,8 +170,28 @@ class CompletedTrades:
             if not page.has_more:
                 break
             after_key = page.rows[-1].key
+        await self._book_adjustments(booked)
         self._position = self.sequence = head
         await self._write(())
+
+    async def _book_adjustments(self, booked: dict[LedgerName, set[FillId]]) -> None:
+        """What activities did to positions is kept with them; deliveries follow the ends of their options."""
+        found: list[Adjusted] = []
+        where = RecordFilter(kind=RecordKind.POSITION)
+        after_key: tuple[int | str, ...] | None = None
+        while True:
+            page = await self._records.read_records(where, after_key=after_key, limit=READ)
+            for record in page.records:
+                found += adjusted_at_all(record.body, record.sequence)
+            if not page.has_more:
+                break
+            after_key = page.keys[-1]
+        for each in sorted(found, key=lambda each: (bool(each.option), each.adjustment.effective_time)):
+            for told in await self._told_of(each):
+                if told.name not in booked:
+                    booked[told.name] = await self._fills_of(told.name)
+                if told.is_news(booked[told.name]):
+                    await self._write(await self._change(told))
 
     async def _book(self, fill: bytes, number: int, booked: dict[LedgerName, set[FillId]]) -> list[RecordChange]:
         order = self._records.order_data(results.order_of(fill))
@@ -178,9 +199,12 @@ class CompletedTrades:
         if told is None:
             return []
         if told.name not in booked:
-            ledger = (await self._open(told.name)).ledger
-            booked[told.name] = {each.fill_id for each in tape(ledger, await self._closed_after(told.name, None))}
+            booked[told.name] = await self._fills_of(told.name)
         return await self._change(told) if told.is_news(booked[told.name]) else []
+
+    async def _fills_of(self, name: LedgerName) -> set[FillId]:
+        ledger = (await self._open(name)).ledger
+        return {each.fill_id for each in tape(ledger, await self._closed_after(name, None))}
 
     async def catch_up(self) -> None:
         """Fold everything there is now, and write it down."""
@@ -203,6 +227,8 @@ class CompletedTrades:
         return True
 
     async def _fold(self, entry: Entry) -> list[RecordChange]:
+        if entry.record_kind is RecordKind.POSITION:
+            return await self._adjust(entry)
         told = results.told_by_order(entry.data, entry.sequence) if not entry.is_desk else await self._gone(entry)
         return [] if told is None else await self._change(told)
 
@@ -219,6 +245,26 @@ class CompletedTrades:
             if not straddles(slices, since):
                 return since, slices
         return None, ()
+
+    async def _adjust(self, entry: Entry) -> list[RecordChange]:
+        changes: list[RecordChange] = []
+        for each in adjusted_by(entry.data, entry.sequence):
+            for told in await self._told_of(each):
+                changes += await self._change(told)
+        return changes
+
+    async def _told_of(self, each: Adjusted) -> list[Told]:
+        """What an adjustment of a position changes in the ledgers of its strategies."""
+        if not each.option:
+            return each.told()
+        found: list[Told] = []
+        for strategy, _ in each.adjustment.shares:
+            name = each.name(strategy, each.option)
+            await self._open(name)
+            told = each.delivered(strategy, await self._closed_after(name, None))
+            if told is not None:
+                found.append(told)
+        return found
 
     async def _gone(self, entry: Entry) -> Told | None:
         """What of a trade's lots is still open when its position went away outside orderd."""

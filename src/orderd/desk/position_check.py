@@ -8,46 +8,31 @@ Rule 3: the broker's activities are asked for whenever something differs, and ex
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Final
 
 import msgspec
 import structlog
 
-from orderd.core.activities import Activity, ActivityKind, Occurrence, is_delivery_for, occurrences
+from orderd.core.activities import Activity, Occurrence, occurrences
 from orderd.core.discrepancies import RULES, Discrepancy, DiscrepancyKind, Effect
-from orderd.core.instruments import multiplier_of_symbol
-from orderd.core.order import EventSource, Order
-from orderd.core.positions import FEE, OPENING, Change, Divided, Happened, Position, Traded, awaits_fee
+from orderd.core.order import Order
+from orderd.core.positions import OPENING, Happened, Position, awaits_fee
 from orderd.core.settle import missing
-from orderd.core.values import ZERO, Reason, Value, canonical, divide, multiply, subtract
+from orderd.core.values import ZERO, Reason, Value, canonical, subtract
+from orderd.desk.explaining import Explainer, Seen, key_of
 from orderd.desk.positions import PositionBook, Touched
 from orderd.engine.account import OPERATOR, RECONCILER, Account
 from orderd.engine.discrepancies import Discrepancies
 from orderd.engine.errors import EngineError, Kind
-from orderd.ports import BrokerError, BrokerPosition, JournalBusyError
-from orderd.wire.positions import Moves
-from orderd.wire.symbols import contract
+from orderd.ports import BrokerError, JournalBusyError
 
 log = structlog.get_logger("orderd.desk")
 
 DIFFERS: Final = DiscrepancyKind.POSITION_DIFFERS
 REACH: Final = timedelta(days=10)
 """How long after its day an activity is still looked for: brokers book some the next morning, and not on weekends."""
-
-
-class Seen(Value, frozen=True, kw_only=True):
-    """What the broker holds, and when it was asked."""
-
-    positions: Mapping[str, BrokerPosition]
-    at: datetime
-    at_ns: int
-
-    def held(self, symbol: str) -> Decimal:
-        """Signed quantity; 0 when it is not among them."""
-        known = self.positions.get(symbol)
-        return ZERO if known is None else known.quantity
 
 
 class Suspect(Value, frozen=True, kw_only=True):
@@ -74,6 +59,7 @@ class Checker:
         self._account = account
         self._discrepancies = discrepancies
         self._book = book
+        self._explainer = Explainer(account, book)
         self._suspects: dict[str, Suspect] = {}
         self._opened: str | None = None
         """The broker's account number that opening balances were booked for; None before it was read."""
@@ -123,7 +109,11 @@ class Checker:
         return await self._account.broker.activities_since(seen.at.date() - REACH)
 
     def _compared(self, symbol: str, seen: Seen) -> Compared:
-        known, ours, theirs = self._book.get(self._account.account_id, symbol), self._ours(symbol), seen.held(symbol)
+        known, ours, theirs = (
+            self._book.get(self._account.account_id, symbol),
+            self._explainer.ours(symbol),
+            seen.held(symbol),
+        )
         difference = subtract(theirs, ours)
         if known is not None and awaits_fee(known, difference):
             difference = ZERO
@@ -137,13 +127,9 @@ class Checker:
     def _positions(self) -> list[Position]:
         return self._book.open_of(self._account.account_id)
 
-    def _ours(self, symbol: str) -> Decimal:
-        known = self._book.get(self._account.account_id, symbol)
-        return ZERO if known is None else known.holding.quantity
-
     def _is_settled(self, symbol: str, before: Mapping[str, Decimal]) -> bool:
         """Whether its figures say something: nothing was booked meanwhile, and nothing is on its way."""
-        return before.get(symbol, ZERO) == self._ours(symbol) and not self._is_on_its_way(symbol)
+        return before.get(symbol, ZERO) == self._explainer.ours(symbol) and not self._is_on_its_way(symbol)
 
     def _is_on_its_way(self, symbol: str) -> bool:
         return any(self._may_have_traded(order) for order in self._orders(symbol))
@@ -171,91 +157,10 @@ class Checker:
     async def _explain(self, symbols: Sequence[str], seen: Seen, activities: Iterable[Activity]) -> None:
         """Book the activities that bring our figures nearer to the broker's. The book's lock is held."""
         told = await self._told_before()
-        touched, fresh = Touched(RECONCILER), list[Occurrence]()
-        shares: list[tuple[Activity, Mapping[str, Decimal]]] = []
-        for event in occurrences(activities):
-            symbol = event.first.symbol
-            if (
-                _key(event) in told
-                or symbol not in symbols
-                or not event.explains(self._ours(symbol), seen.held(symbol))
-            ):
-                continue
-            changes = self._changes(event, shares)
-            before = self._by_strategy(symbol)
-            self._take(symbol, changes, touched, Reason(code=event.first.kind, origin=RECONCILER))
-            after = self._by_strategy(symbol)
-            shares.append((event.first, {name: subtract(q, after.get(name, ZERO)) for name, q in before.items()}))
-            fresh.append(event)
-        for symbol in symbols:
-            self._expire(symbol, seen, touched)
+        touched, fresh = await self._explainer.explain(symbols, seen, activities, told)
         if touched.positions:
             log.info("positions_explained", account_id=self._account.account_id, activities=len(fresh))
             await self._book.write(touched, [self._telling(told, fresh)])
-
-    def _changes(self, event: Occurrence, shares: Iterable[tuple[Activity, Mapping[str, Decimal]]]) -> list[Change]:
-        row = event.first
-        match row.kind:
-            case ActivityKind.SPLIT:
-                new, old = event.rate(self._ours(row.symbol))
-                return [Divided(change_id=row.activity_id, new=new, old=old)]
-            case ActivityKind.DELIVERED:
-                return self._delivered(row, shares)
-            case ActivityKind.FEE_IN_KIND:
-                return [Happened(change_id=f"{FEE}{row.activity_id}", quantity=event.quantity, price=ZERO)]
-            case _:
-                return [Happened(change_id=row.activity_id, quantity=event.quantity, price=ZERO)]
-
-    def _delivered(self, row: Activity, shares: Iterable[tuple[Activity, Mapping[str, Decimal]]]) -> list[Change]:
-        """Units at the strike, to the strategies whose options they came or went for."""
-        for option, gone in shares:
-            named = contract(option.symbol)
-            if named is None or not is_delivery_for(row, option, named.root):
-                continue
-            contracts = option.quantity.copy_negate()
-            each = divide(row.quantity, contracts)
-            left, changes = row.quantity, list[Change]()
-            for strategy, quantity in gone.items():
-                if quantity:
-                    units = multiply(each, quantity)
-                    left = subtract(left, units)
-                    changes.append(_delivery(row, strategy, units, named.strike))
-            return [*changes, _delivery(row, "", left, named.strike)] if left else changes
-        return [Happened(change_id=row.activity_id, quantity=row.quantity, price=row.price)]
-
-    def _expire(self, symbol: str, seen: Seen, touched: Touched) -> None:
-        """Strategies that stand against each other in an option that has run out: the broker never held any of it."""
-        known, option = self._book.get(self._account.account_id, symbol), contract(symbol)
-        if known is None or option is None or known.holding.quantity or seen.held(symbol):
-            return
-        if _day(seen) > option.expiry:
-            changes: list[Change] = [
-                Traded(
-                    change_id=f"expired:{known.position_id}:{share.strategy}",
-                    quantity=share.quantity.copy_negate(),
-                    price=ZERO,
-                    strategy=share.strategy,
-                )
-                for share in known.holding.shares
-                if share.lots
-            ]
-            self._take(symbol, changes, touched, Reason(code=ActivityKind.EXPIRED, origin=RECONCILER))
-
-    def _by_strategy(self, symbol: str) -> dict[str, Decimal]:
-        known = self._book.get(self._account.account_id, symbol)
-        return {} if known is None else {share.strategy: share.quantity for share in known.holding.shares}
-
-    def _take(self, symbol: str, changes: Iterable[Change], touched: Touched, reason: Reason) -> None:
-        moves = Moves(
-            account_id=self._account.account_id,
-            symbol=symbol,
-            multiplier=multiplier_of_symbol(symbol),
-            order_id="",
-            source=EventSource(reason.origin),
-            at=self._account.clock.now(),
-        )
-        for change in changes:
-            self._book.change(moves, change, touched, reason)
 
     async def _told_before(self) -> dict[str, str]:
         """The activities that are booked, and the days of them."""
@@ -267,7 +172,7 @@ class Checker:
     def _telling(self, told: dict[str, str], fresh: Iterable[Occurrence]) -> tuple[str, str]:
         """The mark that keeps them from being booked again, for as long as they are looked for."""
         oldest = (self._account.clock.now() - 3 * REACH).date().isoformat()
-        told |= {_key(event): event.first.day for event in fresh}
+        told |= {key_of(event): event.first.day for event in fresh}
         self._told = {key: day for key, day in told.items() if day >= oldest}
         return self._mark("activities"), msgspec.json.encode(self._told).decode()
 
@@ -352,14 +257,14 @@ class Checker:
             symbol=one.symbol,
             quantity=canonical(one.difference),
         )
-        self._take(one.symbol, [change], touched, Reason(code="OPENING_BALANCE", origin=RECONCILER))
+        self._explainer.take(one.symbol, [change], touched, Reason(code="OPENING_BALANCE", origin=RECONCILER))
 
     # ----------------------------------------------------------------------------------------------- an operator's word
 
     async def accept(self, record: Discrepancy, *, reason: str, operator_name: str) -> None:
         """Book what differs now as an adjustment. Raises EngineError when the broker cannot be asked, or fills come."""
         await self._book.catch_up()
-        symbol, before = record.symbol, self._ours(record.symbol)
+        symbol, before = record.symbol, self._explainer.ours(record.symbol)
         try:
             seen = await self.look()
         except BrokerError as error:
@@ -367,7 +272,7 @@ class Checker:
             raise EngineError(Kind.UNAVAILABLE, "BROKER_UNAVAILABLE", text, retry_after_s=5) from None
         async with self._book.lock:
             await self._book.fold()
-            if before != self._ours(symbol) or self._is_on_its_way(symbol):
+            if before != self._explainer.ours(symbol) or self._is_on_its_way(symbol):
                 text = f"a fill of {symbol} is on its way: what differs is not known in this moment"
                 raise EngineError(Kind.UNAVAILABLE, "BROKER_UNAVAILABLE", text, retry_after_s=5)
             difference = subtract(seen.held(symbol), before)
@@ -382,19 +287,6 @@ class Checker:
             )
             touched = Touched(OPERATOR)
             word = Reason(code="ADJUSTMENT", message=reason, origin=OPERATOR, operator_name=operator_name)
-            self._take(symbol, [change], touched, word)
+            self._explainer.take(symbol, [change], touched, word)
             self._suspects.pop(symbol, None)
             await self._book.write(touched)
-
-
-def _delivery(row: Activity, strategy: str, units: Decimal, strike: Decimal) -> Traded:
-    return Traded(change_id=f"{row.activity_id}:{strategy}", quantity=units, price=strike, strategy=strategy)
-
-
-def _key(event: Occurrence) -> str:
-    row = event.first
-    return f"{row.activity_id} {row.kind} {row.symbol} {canonical(event.quantity)}"
-
-
-def _day(seen: Seen) -> date:
-    return seen.at.date()

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from orderd.core.discrepancies import Discrepancy
-from orderd.desk.position_check import Checker, Seen
+from orderd.desk.explaining import Seen
+from orderd.desk.position_check import Checker
 from orderd.desk.positions import PositionBook
 from orderd.engine.api import Feed
 from orderd.engine.workers import Workers

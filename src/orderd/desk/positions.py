@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from orderd.core.adjustments import Adjustment
 from orderd.core.keys import position_id
 from orderd.core.order import EventSource
 from orderd.core.positions import Change, Holding, Position, after, changed, parts, reaches, restated, undone
@@ -183,7 +184,7 @@ class PositionBook:
         known = self._open.get(name) or touched.last(name) or await self.last(*name)
         if known is not None and reaches(known.holding, moves.removed):
             position = restated(known, moves.removed, moves.added, moves.at)
-            self._put(position, touched, moves.order_id, None)
+            self.put(position, touched, moves.order_id)
             return
         for traded in (*(undone(trade) for trade in moves.removed), *moves.added):
             self.change(moves, traded, touched)
@@ -193,11 +194,19 @@ class PositionBook:
         known, rest = self._open.get((moves.account_id, moves.symbol)), None
         if known is not None:
             change, rest = parts(known.holding, change)
-        self._put(changed(known or _new(moves, change), change, moves.at), touched, moves.order_id, reason)
+        self.put(changed(known or _new(moves, change), change, moves.at), touched, moves.order_id, reason)
         if rest is not None:
-            self._put(changed(_new(moves, rest), rest, moves.at), touched, moves.order_id, reason)
+            self.put(changed(_new(moves, rest), rest, moves.at), touched, moves.order_id, reason)
 
-    def _put(self, position: Position, touched: Touched, order_id: str, reason: Reason | None) -> None:
+    def adjusted(self, name: Name, adjustment: Adjustment, touched: Touched, reason: Reason) -> None:
+        """Keep with the position that was just changed what has changed it."""
+        known = touched.last(name)
+        assert known is not None
+        kept = (*known.adjustments, adjustment)
+        self.put(msgspec.structs.replace(known, adjustments=kept), touched, reason=reason)
+
+    def put(self, position: Position, touched: Touched, order_id: str = "", reason: Reason | None = None) -> None:
+        """This is how a position is now."""
         touched.put(position, order_id, reason)
         name = (position.account_id, position.symbol)
         if position.is_open:
@@ -207,9 +216,7 @@ class PositionBook:
 
     async def write(self, touched: Touched, marks: Sequence[tuple[str, str]] = ()) -> None:
         """What was changed, how far the feed has been folded, and these marks: all of it, or nothing."""
-        written = [
-            msgspec.structs.replace(position, version=position.version + 1) for position in touched.positions.values()
-        ]
+        written = [_next_version(position) for position in touched.positions.values()]
         changes = [_record_change(position, touched) for position in written]
         for position in written:
             if position.is_open:
@@ -266,6 +273,12 @@ def _anew(touched: Touched, before: Mapping[Name, Position], now: dict[Name, Pos
     for position in now.values():
         kept.put(position, touched.order_ids.get(position.position_id, ""))
     return kept
+
+
+def _next_version(position: Position) -> Position:
+    version = position.version + 1
+    told = [msgspec.structs.replace(each, version=each.version or version) for each in position.adjustments]
+    return msgspec.structs.replace(position, version=version, adjustments=tuple(told))
 
 
 def _new(moves: Moves, change: Change) -> Position:

@@ -11,7 +11,7 @@ from oms.v1 import position_service_pb2 as pb
 from orderd.core.instruments import multiplier_of_symbol
 from orderd.core.records import RecordKind
 from orderd.core.values import ZERO
-from orderd.desk.position_check import Seen
+from orderd.desk.explaining import Seen
 from orderd.desk.position_desk import PositionDesk
 from orderd.engine.api import Engine
 from orderd.engine.errors import EngineError, Kind

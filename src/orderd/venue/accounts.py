@@ -85,6 +85,8 @@ class CashMovement(msgspec.Struct, frozen=True, kw_only=True):
     quantity: Decimal | None = None
     price: Decimal | None = None
     group_id: str = ""
+    day: str = ""
+    """YYYY-MM-DD that it is dated with; empty: the day of `at` in New York."""
 
 
 class Happening(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +100,10 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True):
     kind: str = ""
     """The word of the activity it is listed as; empty: it is not listed."""
     group_id: str = ""
+    day: str = ""
+    """YYYY-MM-DD that the activity is dated with; empty: today."""
+    moves: bool = True
+    """False: it is listed only, its quantity has changed before."""
 
 
 class Account:

@@ -231,7 +231,8 @@ class Venue:
             if not each.quantity:
                 raise ValueError("quantity must not be 0")
             asset = self.state.asset(each.symbol)
-            account.happen(msgspec.structs.replace(each, multiplier=asset.multiplier))
+            if each.moves:
+                account.happen(msgspec.structs.replace(each, multiplier=asset.multiplier))
             if each.kind:
                 movement = CashMovement(
                     movement_id=self.state.new_id(),
@@ -243,6 +244,7 @@ class Venue:
                     quantity=each.quantity,
                     price=each.price,
                     group_id=each.group_id,
+                    day=each.day,
                 )
                 account.move(movement)
 

@@ -8,6 +8,8 @@ from typing import Final
 from oms.v1 import order_pb2 as pb
 from oms.v1 import position_service_pb2 as position_pb
 from oms.v1 import trade_service_pb2 as desk_pb
+from orderd.core.activities import ActivityKind
+from orderd.core.adjustments import Adjustment
 from orderd.core.instruments import multiplier_of_symbol
 from orderd.core.order import AssetClass, EventSource, Side
 from orderd.core.positions import Position, Traded
@@ -72,6 +74,12 @@ def moves_of_fill(order: bytes, data: bytes) -> Moves | None:
     )
 
 
+def executed_time(data: bytes) -> datetime:
+    """When a fill was executed; one whose time nobody told counts as executed when it was recorded."""
+    fill = pb.Fill.FromString(data)
+    return read_time(fill.occurred_time if fill.HasField("occurred_time") else fill.recorded_time)
+
+
 def _multiplier(order: pb.Order) -> Decimal | None:
     known = multiplier_of_symbol(order.symbol)
     return Decimal(order.multiplier) if known is not None and order.multiplier else known
@@ -115,6 +123,7 @@ def position_message(position: Position) -> position_pb.Position:
             )
             for share in holding.shares
         ],
+        adjustments=[_adjustment_message(each) for each in position.adjustments],
         version=position.version,
     )
     describe(message)
@@ -122,6 +131,50 @@ def position_message(position: Position) -> position_pb.Position:
     set_time(message.closed_time, position.closed_time)
     set_time(message.updated_time, position.updated_time)
     return message
+
+
+def _adjustment_message(each: Adjustment) -> position_pb.PositionAdjustment:
+    is_split = each.kind is ActivityKind.SPLIT
+    message = position_pb.PositionAdjustment(
+        adjustment_id=each.adjustment_id,
+        kind=position_pb.AdjustmentKind.Value(f"ADJUSTMENT_KIND_{each.kind}"),
+        new_units=text_of(each.new) if is_split else "",
+        old_units=text_of(each.old) if is_split else "",
+        price="" if is_split else text_of(each.price),
+        shares=[position_pb.AdjustmentShare(strategy=name, quantity=text_of(q)) for name, q in each.shares],
+        option_symbol=each.option_symbol,
+        option_adjustment_id=each.option_adjustment_id,
+        units_per_contract=text_of(each.per_contract) if each.option_symbol else "",
+        version=each.version,
+    )
+    set_time(message.effective_time, each.effective_time)
+    return message
+
+
+def adjustments_of(message: position_pb.Position) -> tuple[Adjustment, ...]:
+    """What was booked with this version of a position."""
+    return tuple([_adjustment(each) for each in message.adjustments if each.version == message.version])
+
+
+def all_adjustments(message: position_pb.Position) -> tuple[Adjustment, ...]:
+    """Everything that was booked to a position, oldest first."""
+    return tuple([_adjustment(each) for each in message.adjustments])
+
+
+def _adjustment(message: position_pb.PositionAdjustment) -> Adjustment:
+    return Adjustment(
+        adjustment_id=message.adjustment_id,
+        kind=ActivityKind(position_pb.AdjustmentKind.Name(message.kind).removeprefix("ADJUSTMENT_KIND_")),
+        effective_time=read_time(message.effective_time),
+        new=Decimal(message.new_units or 1),
+        old=Decimal(message.old_units or 1),
+        price=Decimal(message.price or 0),
+        shares=tuple([(share.strategy, Decimal(share.quantity)) for share in message.shares]),
+        option_symbol=message.option_symbol,
+        option_adjustment_id=message.option_adjustment_id,
+        per_contract=Decimal(message.units_per_contract or 0),
+        version=message.version,
+    )
 
 
 def describe(message: position_pb.Position) -> None:

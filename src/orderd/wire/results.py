@@ -60,7 +60,7 @@ class Told(Value, frozen=True, kw_only=True):
         """Whether it says of fills what a ledger with these fills does not know."""
         change = self.change
         if not isinstance(change, Fills):
-            return True
+            return True  # a ledger knows its splits and charges by itself
         return any(fill.fill_id not in booked for fill in change.added) or any(
             fill.fill_id in booked for fill in change.removed
         )
@@ -242,10 +242,12 @@ def completed_trade(name: LedgerName, each: Slice, *, created: datetime, updated
         pnl=text_of(each.pnl),
         pnl_pct=text_of(each.pnl_fraction),
         exit_reason=desk_pb.ExitReason.Value(f"EXIT_REASON_{out.reason.value}"),
-        entry_order_ids=[entry.order_id],
-        exit_order_ids=[out.order_id] if out.reason is not ExitReason.EXTERNAL else [],
-        entry_fill_ids=[fill.fill_id for fill in each.entries],
-        exit_fill_ids=[fill.fill_id for fill in each.exits],
+        entry_order_ids=[] if entry.adjustment_id else [entry.order_id],
+        exit_order_ids=[] if out.adjustment_id or out.reason is ExitReason.EXTERNAL else [out.order_id],
+        entry_fill_ids=[] if entry.adjustment_id else [fill.fill_id for fill in each.entries],
+        exit_fill_ids=[] if out.adjustment_id else [fill.fill_id for fill in each.exits],
+        entry_adjustment_id=entry.adjustment_id,
+        exit_adjustment_id=out.adjustment_id,
         is_restated=each.is_restated,
         version=each.version,
     )

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from oms.v1 import order_pb2 as oms_dot_v1_dot_order__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1doms/v1/position_service.proto\x12\x06oms.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x12oms/v1/order.proto\"c\n\x10StrategyPosition\x12\x10\n\x08strategy\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\t\x12\x15\n\raverage_price\x18\x03 \x01(\t\x12\x14\n\x0crealized_pnl\x18\x04 \x01(\t\"\x85\x06\n\x08Position\x12\x13\n\x0bposition_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x0e\n\x06symbol\x18\x03 \x01(\t\x12\'\n\x0b\x61sset_class\x18\x04 \x01(\x0e\x32\x12.oms.v1.AssetClass\x12\x12\n\nunderlying\x18\x05 \x01(\t\x12&\n\x06option\x18\x06 \x01(\x0b\x32\x16.oms.v1.OptionContract\x12\x12\n\nmultiplier\x18\x07 \x01(\t\x12\x17\n\x0f\x62roker_quantity\x18\x08 \x01(\t\x12\"\n\x1a\x62roker_average_entry_price\x18\t \x01(\t\x12\x12\n\ncost_basis\x18\n \x01(\t\x12\x14\n\x0cmarket_value\x18\x0b \x01(\t\x12\x15\n\rcurrent_price\x18\x0c \x01(\t\x12\x16\n\x0eunrealized_pnl\x18\r \x01(\t\x12\x1f\n\x17unrealized_intraday_pnl\x18\x0e \x01(\t\x12\x1a\n\x12\x61vailable_quantity\x18\x0f \x01(\t\x12/\n\x0b\x62roker_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rfill_quantity\x18\x11 \x01(\t\x12\x15\n\raverage_price\x18\x12 \x01(\t\x12\x18\n\x10opening_quantity\x18\x13 \x01(\t\x12,\n\nstrategies\x18\x14 \x03(\x0b\x32\x18.oms.v1.StrategyPosition\x12\x16\n\x0e\x64iscrepancy_id\x18\x15 \x01(\t\x12/\n\x0bopened_time\x18\x1e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63losed_time\x18\x1f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cupdated_time\x18  \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18! \x01(\x05\x12\x10\n\x08sequence\x18\x64 \x01(\x03\"\xdf\x01\n\x14ListPositionsRequest\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x01 \x03(\t\x12\x0f\n\x07symbols\x18\x02 \x03(\t\x12\x13\n\x0bunderlyings\x18\x03 \x03(\t\x12\x1b\n\x13\x65xpires_on_or_after\x18\x04 \x01(\t\x12\x1c\n\x14\x65xpires_on_or_before\x18\x05 \x01(\t\x12\x12\n\nstrategies\x18\x06 \x03(\t\x12\x16\n\x0einclude_closed\x18\x07 \x01(\x08\x12\x11\n\tpage_size\x18\x08 \x01(\x05\x12\x12\n\npage_token\x18\t \x01(\t\"g\n\x15ListPositionsResponse\x12#\n\tpositions\x18\x01 \x03(\x0b\x32\x10.oms.v1.Position\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\"8\n\x12GetPositionRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x0e\n\x06symbol\x18\x02 \x01(\t\"K\n\x13GetPositionResponse\x12\"\n\x08position\x18\x01 \x01(\x0b\x32\x10.oms.v1.Position\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x32\xb1\x01\n\x0fPositionService\x12Q\n\rListPositions\x12\x1c.oms.v1.ListPositionsRequest\x1a\x1d.oms.v1.ListPositionsResponse\"\x03\x90\x02\x01\x12K\n\x0bGetPosition\x12\x1a.oms.v1.GetPositionRequest\x1a\x1b.oms.v1.GetPositionResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1doms/v1/position_service.proto\x12\x06oms.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x12oms/v1/order.proto\"c\n\x10StrategyPosition\x12\x10\n\x08strategy\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\t\x12\x15\n\raverage_price\x18\x03 \x01(\t\x12\x14\n\x0crealized_pnl\x18\x04 \x01(\t\"5\n\x0f\x41\x64justmentShare\x12\x10\n\x08strategy\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\t\"\xc5\x02\n\x12PositionAdjustment\x12\x15\n\radjustment_id\x18\x01 \x01(\t\x12$\n\x04kind\x18\x02 \x01(\x0e\x32\x16.oms.v1.AdjustmentKind\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tnew_units\x18\x04 \x01(\t\x12\x11\n\told_units\x18\x05 \x01(\t\x12\r\n\x05price\x18\x06 \x01(\t\x12\'\n\x06shares\x18\x07 \x03(\x0b\x32\x17.oms.v1.AdjustmentShare\x12\x15\n\roption_symbol\x18\x08 \x01(\t\x12\x1c\n\x14option_adjustment_id\x18\t \x01(\t\x12\x1a\n\x12units_per_contract\x18\n \x01(\t\x12\x0f\n\x07version\x18\x0b \x01(\x05\"\xb6\x06\n\x08Position\x12\x13\n\x0bposition_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x0e\n\x06symbol\x18\x03 \x01(\t\x12\'\n\x0b\x61sset_class\x18\x04 \x01(\x0e\x32\x12.oms.v1.AssetClass\x12\x12\n\nunderlying\x18\x05 \x01(\t\x12&\n\x06option\x18\x06 \x01(\x0b\x32\x16.oms.v1.OptionContract\x12\x12\n\nmultiplier\x18\x07 \x01(\t\x12\x17\n\x0f\x62roker_quantity\x18\x08 \x01(\t\x12\"\n\x1a\x62roker_average_entry_price\x18\t \x01(\t\x12\x12\n\ncost_basis\x18\n \x01(\t\x12\x14\n\x0cmarket_value\x18\x0b \x01(\t\x12\x15\n\rcurrent_price\x18\x0c \x01(\t\x12\x16\n\x0eunrealized_pnl\x18\r \x01(\t\x12\x1f\n\x17unrealized_intraday_pnl\x18\x0e \x01(\t\x12\x1a\n\x12\x61vailable_quantity\x18\x0f \x01(\t\x12/\n\x0b\x62roker_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rfill_quantity\x18\x11 \x01(\t\x12\x15\n\raverage_price\x18\x12 \x01(\t\x12\x18\n\x10opening_quantity\x18\x13 \x01(\t\x12,\n\nstrategies\x18\x14 \x03(\x0b\x32\x18.oms.v1.StrategyPosition\x12\x16\n\x0e\x64iscrepancy_id\x18\x15 \x01(\t\x12/\n\x0b\x61\x64justments\x18\x16 \x03(\x0b\x32\x1a.oms.v1.PositionAdjustment\x12/\n\x0bopened_time\x18\x1e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63losed_time\x18\x1f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cupdated_time\x18  \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18! \x01(\x05\x12\x10\n\x08sequence\x18\x64 \x01(\x03\"\xdf\x01\n\x14ListPositionsRequest\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x01 \x03(\t\x12\x0f\n\x07symbols\x18\x02 \x03(\t\x12\x13\n\x0bunderlyings\x18\x03 \x03(\t\x12\x1b\n\x13\x65xpires_on_or_after\x18\x04 \x01(\t\x12\x1c\n\x14\x65xpires_on_or_before\x18\x05 \x01(\t\x12\x12\n\nstrategies\x18\x06 \x03(\t\x12\x16\n\x0einclude_closed\x18\x07 \x01(\x08\x12\x11\n\tpage_size\x18\x08 \x01(\x05\x12\x12\n\npage_token\x18\t \x01(\t\"g\n\x15ListPositionsResponse\x12#\n\tpositions\x18\x01 \x03(\x0b\x32\x10.oms.v1.Position\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\"8\n\x12GetPositionRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x0e\n\x06symbol\x18\x02 \x01(\t\"K\n\x13GetPositionResponse\x12\"\n\x08position\x18\x01 \x01(\x0b\x32\x10.oms.v1.Position\x12\x10\n\x08sequence\x18\x02 \x01(\x03*\xc5\x01\n\x0e\x41\x64justmentKind\x12\x1f\n\x1b\x41\x44JUSTMENT_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x41\x44JUSTMENT_KIND_EXPIRED\x10\x01\x12\x1d\n\x19\x41\x44JUSTMENT_KIND_EXERCISED\x10\x02\x12\x1c\n\x18\x41\x44JUSTMENT_KIND_ASSIGNED\x10\x03\x12\x1d\n\x19\x41\x44JUSTMENT_KIND_DELIVERED\x10\x04\x12\x19\n\x15\x41\x44JUSTMENT_KIND_SPLIT\x10\x05\x32\xb1\x01\n\x0fPositionService\x12Q\n\rListPositions\x12\x1c.oms.v1.ListPositionsRequest\x1a\x1d.oms.v1.ListPositionsResponse\"\x03\x90\x02\x01\x12K\n\x0bGetPosition\x12\x1a.oms.v1.GetPositionRequest\x1a\x1b.oms.v1.GetPositionResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,18 +37,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POSITIONSERVICE'].methods_by_name['ListPositions']._serialized_options = b'\220\002\001'
   _globals['_POSITIONSERVICE'].methods_by_name['GetPosition']._loaded_options = None
   _globals['_POSITIONSERVICE'].methods_by_name['GetPosition']._serialized_options = b'\220\002\001'
+  _globals['_ADJUSTMENTKIND']._serialized_start=1870
+  _globals['_ADJUSTMENTKIND']._serialized_end=2067
   _globals['_STRATEGYPOSITION']._serialized_start=94
   _globals['_STRATEGYPOSITION']._serialized_end=193
-  _globals['_POSITION']._serialized_start=196
-  _globals['_POSITION']._serialized_end=969
-  _globals['_LISTPOSITIONSREQUEST']._serialized_start=972
-  _globals['_LISTPOSITIONSREQUEST']._serialized_end=1195
-  _globals['_LISTPOSITIONSRESPONSE']._serialized_start=1197
-  _globals['_LISTPOSITIONSRESPONSE']._serialized_end=1300
-  _globals['_GETPOSITIONREQUEST']._serialized_start=1302
-  _globals['_GETPOSITIONREQUEST']._serialized_end=1358
-  _globals['_GETPOSITIONRESPONSE']._serialized_start=1360
-  _globals['_GETPOSITIONRESPONSE']._serialized_end=1435
-  _globals['_POSITIONSERVICE']._serialized_start=1438
-  _globals['_POSITIONSERVICE']._serialized_end=1615
+  _globals['_ADJUSTMENTSHARE']._serialized_start=195
+  _globals['_ADJUSTMENTSHARE']._serialized_end=248
+  _globals['_POSITIONADJUSTMENT']._serialized_start=251
+  _globals['_POSITIONADJUSTMENT']._serialized_end=576
+  _globals['_POSITION']._serialized_start=579
+  _globals['_POSITION']._serialized_end=1401
+  _globals['_LISTPOSITIONSREQUEST']._serialized_start=1404
+  _globals['_LISTPOSITIONSREQUEST']._serialized_end=1627
+  _globals['_LISTPOSITIONSRESPONSE']._serialized_start=1629
+  _globals['_LISTPOSITIONSRESPONSE']._serialized_end=1732
+  _globals['_GETPOSITIONREQUEST']._serialized_start=1734
+  _globals['_GETPOSITIONREQUEST']._serialized_end=1790
+  _globals['_GETPOSITIONRESPONSE']._serialized_start=1792
+  _globals['_GETPOSITIONRESPONSE']._serialized_end=1867
+  _globals['_POSITIONSERVICE']._serialized_start=2070
+  _globals['_POSITIONSERVICE']._serialized_end=2247
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from oms.v1 import order_pb2 as _order_pb2
 import builtins as _builtins
 import sys
@@ -19,6 +20,42 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _AdjustmentKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AdjustmentKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AdjustmentKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ADJUSTMENT_KIND_UNSPECIFIED: _AdjustmentKind.ValueType  # 0
+    """Never sent by the server."""
+    ADJUSTMENT_KIND_EXPIRED: _AdjustmentKind.ValueType  # 1
+    """An option ran out."""
+    ADJUSTMENT_KIND_EXERCISED: _AdjustmentKind.ValueType  # 2
+    """A long option became units of its underlying."""
+    ADJUSTMENT_KIND_ASSIGNED: _AdjustmentKind.ValueType  # 3
+    """A short option did."""
+    ADJUSTMENT_KIND_DELIVERED: _AdjustmentKind.ValueType  # 4
+    """Units that came or went for an option, at its strike."""
+    ADJUSTMENT_KIND_SPLIT: _AdjustmentKind.ValueType  # 5
+    """A split."""
+
+class AdjustmentKind(_AdjustmentKind, metaclass=_AdjustmentKindEnumTypeWrapper):
+    """AdjustmentKind says what changed a position without an order."""
+
+ADJUSTMENT_KIND_UNSPECIFIED: AdjustmentKind.ValueType  # 0
+"""Never sent by the server."""
+ADJUSTMENT_KIND_EXPIRED: AdjustmentKind.ValueType  # 1
+"""An option ran out."""
+ADJUSTMENT_KIND_EXERCISED: AdjustmentKind.ValueType  # 2
+"""A long option became units of its underlying."""
+ADJUSTMENT_KIND_ASSIGNED: AdjustmentKind.ValueType  # 3
+"""A short option did."""
+ADJUSTMENT_KIND_DELIVERED: AdjustmentKind.ValueType  # 4
+"""Units that came or went for an option, at its strike."""
+ADJUSTMENT_KIND_SPLIT: AdjustmentKind.ValueType  # 5
+"""A split."""
+Global___AdjustmentKind: _TypeAlias = AdjustmentKind  # noqa: Y015
 
 @_typing.final
 class StrategyPosition(_message.Message):
@@ -55,6 +92,98 @@ class StrategyPosition(_message.Message):
 Global___StrategyPosition: _TypeAlias = StrategyPosition  # noqa: Y015
 
 @_typing.final
+class AdjustmentShare(_message.Message):
+    """AdjustmentShare is what an adjustment changed for one strategy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STRATEGY_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    strategy: _builtins.str
+    """The strategy."""
+    quantity: _builtins.str
+    """What it changed, signed."""
+    def __init__(
+        self,
+        *,
+        strategy: _builtins.str = ...,
+        quantity: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["quantity", b"quantity", "strategy", b"strategy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdjustmentShare: _TypeAlias = AdjustmentShare  # noqa: Y015
+
+@_typing.final
+class PositionAdjustment(_message.Message):
+    """PositionAdjustment is an activity of the broker as it was booked: what results and trades are restated with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADJUSTMENT_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
+    NEW_UNITS_FIELD_NUMBER: _builtins.int
+    OLD_UNITS_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
+    SHARES_FIELD_NUMBER: _builtins.int
+    OPTION_SYMBOL_FIELD_NUMBER: _builtins.int
+    OPTION_ADJUSTMENT_ID_FIELD_NUMBER: _builtins.int
+    UNITS_PER_CONTRACT_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    adjustment_id: _builtins.str
+    """The activity."""
+    kind: Global___AdjustmentKind.ValueType
+    """What happened."""
+    new_units: _builtins.str
+    """Of a split: so many new units …"""
+    old_units: _builtins.str
+    """… for so many old ones."""
+    price: _builtins.str
+    """What each unit went or came at. Empty for a split."""
+    option_symbol: _builtins.str
+    """Of a delivery: the option it came or went for."""
+    option_adjustment_id: _builtins.str
+    """Of a delivery: the end of that option."""
+    units_per_contract: _builtins.str
+    """Of a delivery: units for each contract that was held, signed."""
+    version: _builtins.int
+    """The version of the position that it was booked with."""
+    @_builtins.property
+    def effective_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when it counts: fills that were executed before it are in the old units, or before the option's end."""
+
+    @_builtins.property
+    def shares(self) -> _containers.RepeatedCompositeFieldContainer[Global___AdjustmentShare]:
+        """What it changed for each strategy. Empty for a split."""
+
+    def __init__(
+        self,
+        *,
+        adjustment_id: _builtins.str = ...,
+        kind: Global___AdjustmentKind.ValueType = ...,
+        effective_time: _timestamp_pb2.Timestamp | None = ...,
+        new_units: _builtins.str = ...,
+        old_units: _builtins.str = ...,
+        price: _builtins.str = ...,
+        shares: _abc.Iterable[Global___AdjustmentShare] | None = ...,
+        option_symbol: _builtins.str = ...,
+        option_adjustment_id: _builtins.str = ...,
+        units_per_contract: _builtins.str = ...,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjustment_id", b"adjustment_id", "effective_time", b"effective_time", "kind", b"kind", "new_units", b"new_units", "old_units", b"old_units", "option_adjustment_id", b"option_adjustment_id", "option_symbol", b"option_symbol", "price", b"price", "shares", b"shares", "units_per_contract", b"units_per_contract", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PositionAdjustment: _TypeAlias = PositionAdjustment  # noqa: Y015
+
+@_typing.final
 class Position(_message.Message):
     """Position is what one account holds of one symbol. One is open at a time; closed ones stay."""
 
@@ -81,6 +210,7 @@ class Position(_message.Message):
     OPENING_QUANTITY_FIELD_NUMBER: _builtins.int
     STRATEGIES_FIELD_NUMBER: _builtins.int
     DISCREPANCY_ID_FIELD_NUMBER: _builtins.int
+    ADJUSTMENTS_FIELD_NUMBER: _builtins.int
     OPENED_TIME_FIELD_NUMBER: _builtins.int
     CLOSED_TIME_FIELD_NUMBER: _builtins.int
     UPDATED_TIME_FIELD_NUMBER: _builtins.int
@@ -141,6 +271,10 @@ class Position(_message.Message):
         """Shares of strategies. Their quantities add up to fill_quantity."""
 
     @_builtins.property
+    def adjustments(self) -> _containers.RepeatedCompositeFieldContainer[Global___PositionAdjustment]:
+        """What activities of the broker did to it: splits, expiries, exercises, assignments and deliveries, oldest first."""
+
+    @_builtins.property
     def opened_time(self) -> _timestamp_pb2.Timestamp:
         """When it was opened."""
 
@@ -176,6 +310,7 @@ class Position(_message.Message):
         opening_quantity: _builtins.str = ...,
         strategies: _abc.Iterable[Global___StrategyPosition] | None = ...,
         discrepancy_id: _builtins.str = ...,
+        adjustments: _abc.Iterable[Global___PositionAdjustment] | None = ...,
         opened_time: _timestamp_pb2.Timestamp | None = ...,
         closed_time: _timestamp_pb2.Timestamp | None = ...,
         updated_time: _timestamp_pb2.Timestamp | None = ...,
@@ -184,7 +319,7 @@ class Position(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["broker_time", b"broker_time", "closed_time", b"closed_time", "opened_time", b"opened_time", "option", b"option", "updated_time", b"updated_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "asset_class", b"asset_class", "available_quantity", b"available_quantity", "average_price", b"average_price", "broker_average_entry_price", b"broker_average_entry_price", "broker_quantity", b"broker_quantity", "broker_time", b"broker_time", "closed_time", b"closed_time", "cost_basis", b"cost_basis", "current_price", b"current_price", "discrepancy_id", b"discrepancy_id", "fill_quantity", b"fill_quantity", "market_value", b"market_value", "multiplier", b"multiplier", "opened_time", b"opened_time", "opening_quantity", b"opening_quantity", "option", b"option", "position_id", b"position_id", "sequence", b"sequence", "strategies", b"strategies", "symbol", b"symbol", "underlying", b"underlying", "unrealized_intraday_pnl", b"unrealized_intraday_pnl", "unrealized_pnl", b"unrealized_pnl", "updated_time", b"updated_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "adjustments", b"adjustments", "asset_class", b"asset_class", "available_quantity", b"available_quantity", "average_price", b"average_price", "broker_average_entry_price", b"broker_average_entry_price", "broker_quantity", b"broker_quantity", "broker_time", b"broker_time", "closed_time", b"closed_time", "cost_basis", b"cost_basis", "current_price", b"current_price", "discrepancy_id", b"discrepancy_id", "fill_quantity", b"fill_quantity", "market_value", b"market_value", "multiplier", b"multiplier", "opened_time", b"opened_time", "opening_quantity", b"opening_quantity", "option", b"option", "position_id", b"position_id", "sequence", b"sequence", "strategies", b"strategies", "symbol", b"symbol", "underlying", b"underlying", "unrealized_intraday_pnl", b"unrealized_intraday_pnl", "unrealized_pnl", b"unrealized_pnl", "updated_time", b"updated_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

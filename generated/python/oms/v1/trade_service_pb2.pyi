@@ -234,6 +234,8 @@ class _DeskEventTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DeskEve
     """A closed trade holds quantity again, because executions were taken back."""
     DESK_EVENT_TYPE_CANDLE_COUNTED: _DeskEventType.ValueType  # 28
     """A candle was counted for a pending entry."""
+    DESK_EVENT_TYPE_TRADE_ADJUSTED: _DeskEventType.ValueType  # 29
+    """A trade was restated by what happened to its position: a split, or its option's end. Its reason says which."""
     DESK_EVENT_TYPE_STOP_ARMING: _DeskEventType.ValueType  # 40
     """A stop is about to be sent or changed."""
     DESK_EVENT_TYPE_PROTECTED: _DeskEventType.ValueType  # 41
@@ -310,6 +312,8 @@ DESK_EVENT_TYPE_TRADE_REOPENED: DeskEventType.ValueType  # 27
 """A closed trade holds quantity again, because executions were taken back."""
 DESK_EVENT_TYPE_CANDLE_COUNTED: DeskEventType.ValueType  # 28
 """A candle was counted for a pending entry."""
+DESK_EVENT_TYPE_TRADE_ADJUSTED: DeskEventType.ValueType  # 29
+"""A trade was restated by what happened to its position: a split, or its option's end. Its reason says which."""
 DESK_EVENT_TYPE_STOP_ARMING: DeskEventType.ValueType  # 40
 """A stop is about to be sent or changed."""
 DESK_EVENT_TYPE_PROTECTED: DeskEventType.ValueType  # 41
@@ -651,6 +655,8 @@ class CompletedTrade(_message.Message):
     ENTRY_FILL_IDS_FIELD_NUMBER: _builtins.int
     EXIT_FILL_IDS_FIELD_NUMBER: _builtins.int
     IS_RESTATED_FIELD_NUMBER: _builtins.int
+    ENTRY_ADJUSTMENT_ID_FIELD_NUMBER: _builtins.int
+    EXIT_ADJUSTMENT_ID_FIELD_NUMBER: _builtins.int
     CREATED_TIME_FIELD_NUMBER: _builtins.int
     UPDATED_TIME_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
@@ -693,6 +699,10 @@ class CompletedTrade(_message.Message):
     """Why it was closed."""
     is_restated: _builtins.bool
     """Whether what stood in it was changed: more than another fill of its exit."""
+    entry_adjustment_id: _builtins.str
+    """The adjustment of a position that opened it: units that came or went for an option. Empty for orders."""
+    exit_adjustment_id: _builtins.str
+    """The adjustment of a position that closed it: an expiry, an exercise, an assignment, or what was delivered."""
     version: _builtins.int
     """1, 2, 3 … without gaps."""
     sequence: _builtins.int
@@ -761,6 +771,8 @@ class CompletedTrade(_message.Message):
         entry_fill_ids: _abc.Iterable[_builtins.str] | None = ...,
         exit_fill_ids: _abc.Iterable[_builtins.str] | None = ...,
         is_restated: _builtins.bool = ...,
+        entry_adjustment_id: _builtins.str = ...,
+        exit_adjustment_id: _builtins.str = ...,
         created_time: _timestamp_pb2.Timestamp | None = ...,
         updated_time: _timestamp_pb2.Timestamp | None = ...,
         version: _builtins.int = ...,
@@ -768,7 +780,7 @@ class CompletedTrade(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_time", b"created_time", "duration", b"duration", "entry_time", b"entry_time", "exit_time", b"exit_time", "updated_time", b"updated_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "completed_trade_id", b"completed_trade_id", "created_time", b"created_time", "decision_id", b"decision_id", "duration", b"duration", "entry_fill_ids", b"entry_fill_ids", "entry_order_ids", b"entry_order_ids", "entry_price", b"entry_price", "entry_time", b"entry_time", "exit_fill_ids", b"exit_fill_ids", "exit_order_ids", b"exit_order_ids", "exit_price", b"exit_price", "exit_reason", b"exit_reason", "exit_time", b"exit_time", "fees", b"fees", "gross_pnl", b"gross_pnl", "is_restated", b"is_restated", "multiplier", b"multiplier", "pnl", b"pnl", "pnl_pct", b"pnl_pct", "quantity", b"quantity", "sequence", b"sequence", "side", b"side", "strategy", b"strategy", "symbol", b"symbol", "trace_id", b"trace_id", "trade_id", b"trade_id", "updated_time", b"updated_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "completed_trade_id", b"completed_trade_id", "created_time", b"created_time", "decision_id", b"decision_id", "duration", b"duration", "entry_adjustment_id", b"entry_adjustment_id", "entry_fill_ids", b"entry_fill_ids", "entry_order_ids", b"entry_order_ids", "entry_price", b"entry_price", "entry_time", b"entry_time", "exit_adjustment_id", b"exit_adjustment_id", "exit_fill_ids", b"exit_fill_ids", "exit_order_ids", b"exit_order_ids", "exit_price", b"exit_price", "exit_reason", b"exit_reason", "exit_time", b"exit_time", "fees", b"fees", "gross_pnl", b"gross_pnl", "is_restated", b"is_restated", "multiplier", b"multiplier", "pnl", b"pnl", "pnl_pct", b"pnl_pct", "quantity", b"quantity", "sequence", b"sequence", "side", b"side", "strategy", b"strategy", "symbol", b"symbol", "trace_id", b"trace_id", "trade_id", b"trade_id", "updated_time", b"updated_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

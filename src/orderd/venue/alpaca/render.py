@@ -291,7 +291,7 @@ def movement_json(movement: CashMovement) -> Json:
         "activity_type": movement.kind,
         "activity_sub_type": "",
         "id": activity_id(movement.at, movement.movement_id),
-        "date": movement.at.astimezone(NEW_YORK).date().isoformat(),
+        "date": movement.day or movement.at.astimezone(NEW_YORK).date().isoformat(),
         "net_amount": text(round_to(movement.net_amount, CENT)),
         "description": movement.description,
         "status": "executed",
