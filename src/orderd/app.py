@@ -205,7 +205,7 @@ async def _serve_on(  # noqa: PLR0917 - the parts of a server
             trades=desk.trades, completed=completed, decisions=desk.decisions, positions=positions, risk=desk.risk
         )
         server = GrpcServer(engine, address=settings.grpc_address, bounds=_bounds(settings), desk=parts)
-        metrics = MetricsServer(engine, settings.http_address) if settings.http_address else None
+        metrics = MetricsServer(desk.figures, settings.http_address) if settings.http_address else None
         try:
             address, http_address = await _start(server, metrics)
             for of_account in workers:

@@ -16,6 +16,7 @@ from orderd.desk.counting import Counting
 from orderd.desk.decisionbook import DecisionBook
 from orderd.desk.decisionfeed import DecisionFeed
 from orderd.desk.decisions import DecisionDesk
+from orderd.desk.gauges import Figures
 from orderd.desk.permits import DecisionPermits
 from orderd.desk.protector import Protector
 from orderd.desk.reading import kept_after
@@ -68,6 +69,7 @@ class Desk:
         engine.permit, self.trades.permit = permits.order, permits.trade
         self._decided = DecisionFeed(journal, engine.feed, self.decisions, self.book, accounts)
         self.risk = RiskDesk(engine, workers, self.book, self.trades)
+        self.figures = Figures(engine, self.book, self.protector, accounts)
         self._counting = Counting(journal, engine.feed, accounts)
         self._position = 0
 

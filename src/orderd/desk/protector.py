@@ -120,6 +120,16 @@ class Protector:
         """What the trade's symbol traded at lately, None when nobody has told."""
         return self.around[trade.account_id].prices.get(trade.signal.symbol)
 
+    def uncovered_s(self, trade: Trade) -> float:
+        """For how many seconds the trade has held more than its stops cover; by the wall clock where another process
+        has seen the beginning.
+        """
+        clock, since = self.around[trade.account_id].account.clock, self._spells.get(trade.trade_id)
+        if since is not None:
+            return (clock.monotonic_ns() - since) / NANOS
+        began = trade.unprotected_since
+        return 0.0 if began is None else max((clock.now() - began).total_seconds(), 0.0)
+
     # ------------------------------------------------------------------------------------------------------- one trade
 
     async def attend(self, trade_id: str) -> Trade | None:

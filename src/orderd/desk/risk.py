@@ -7,9 +7,8 @@ from decimal import Decimal
 
 import msgspec
 
-from orderd.core.book import total
 from orderd.core.trade import Signal
-from orderd.core.values import ZERO, Value, canonical, divide, multiply, subtract
+from orderd.core.values import ZERO, Value, canonical, divide, multiply
 from orderd.desk.flatten import Flattening, Proof
 from orderd.desk.tradebook import TradeBook
 from orderd.desk.trades import TradeDesk
@@ -71,10 +70,7 @@ class RiskDesk:
             day_end=day_end,
             open_positions=len(workers.exposures.open_symbols() or ()),
             open_orders=account.open_count(),
-            unprotected_quantity=total(
-                max(subtract(trade.open_quantity, trade.protected_quantity), ZERO)
-                for trade in self._book.live(account_id)
-            ),
+            unprotected_quantity=self._book.unprotected(account_id),
             blocked_symbols=tuple(sorted(account.blocked_symbols)),
             sequence=0 if record is None else record.sequence,
         )

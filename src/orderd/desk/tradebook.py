@@ -6,13 +6,16 @@ other: whoever writes holds its lock.
 
 import asyncio
 from collections.abc import Sequence
+from decimal import Decimal
 
 import msgspec
 
+from orderd.core.book import total
 from orderd.core.order import EventSource
 from orderd.core.records import RecordKind
 from orderd.core.trade import Trade
 from orderd.core.trade_life import TradeStep
+from orderd.core.values import ZERO, subtract
 from orderd.ports import Journal, Record, RecordChange
 from orderd.wire.trades import trade_event_bytes, trade_message
 
@@ -66,6 +69,11 @@ class TradeBook:
     def live(self, account_id: str) -> list[Trade]:
         """The account's trades that are not over, oldest first."""
         return [trade for trade in self._live.values() if trade.account_id == account_id]
+
+    def unprotected(self, account_id: str) -> Decimal:
+        """What the account's trades hold and no working stop of theirs covers, summed over trades."""
+        live = self.live(account_id)
+        return total(max(subtract(trade.open_quantity, trade.protected_quantity), ZERO) for trade in live)
 
     def get(self, trade_id: str) -> Trade | None:
         """The trade as of its last record."""

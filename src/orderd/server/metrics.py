@@ -31,6 +31,11 @@ HELP: Mapping[str, str] = {
     "orderd_account_halted": "1 while the account is halted.",
     "orderd_discrepancies_open": "Differences between the broker's word and ours that are not resolved.",
     "orderd_symbols_blocked": "Symbols that take no new entries until a discrepancy is resolved.",
+    "orderd_trades_open": "Trades that are not over, those that wait for their entry, too.",
+    "orderd_unprotected_quantity": "Open quantity that no working stop covers, summed over trades.",
+    "orderd_unprotected_seconds": "For how long a trade has been without full cover, at the most; 0 without one.",
+    "orderd_trading_state": "How little may be sent: 0 ACTIVE, 1 REDUCING, 2 HALTED, 3 HALTED with frozen protection.",
+    "orderd_circuit_breaker_tripped": "1 while realised losses pause entries.",
 }
 """Every metric there is, by name, with its meaning. All are gauges."""
 
