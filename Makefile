@@ -32,16 +32,19 @@ run: $(VENV) ## start a server with a simulated venue and a bot trading on it: n
 
 # --- tests ---------------------------------------------------------------------------------------
 GROUND := $(wildcard tests/core tests/risk)
+# Tests at a time: many of them wait for a process or a clock of their own. JOBS=0 for a debugger.
+JOBS ?= 2
+AT_ONCE := -n $(JOBS) --dist worksteal
 
 .PHONY: test test-rest coverage bench prove
 test: coverage test-rest ## everything that must pass before a change is taken
 
 test-rest: $(VENV)
-	$(PYTEST) $(addprefix --ignore=,$(GROUND)) $(call junit,rest) $(ARGS)
+	$(PYTEST) $(AT_ONCE) $(addprefix --ignore=,$(GROUND)) $(call junit,rest) $(ARGS)
 
 coverage: $(VENV) ## the ground floors' tests: every branch of core and risk must be taken
 	@[ -n "$(GROUND)" ] || { echo "tests/core and tests/risk are missing" >&2; exit 1; }
-	$(PYTEST) $(GROUND) --cov --cov-report=term-missing:skip-covered $(call junit,ground) $(ARGS)
+	$(PYTEST) $(AT_ONCE) $(GROUND) --cov --cov-report=term-missing:skip-covered $(call junit,ground) $(ARGS)
 
 bench: $(VENV) ## measure speed, side by side with its limits
 	$(BIN)/python -m bench $(ARGS)
