@@ -71,3 +71,21 @@ def test_what_follows_a_correction_that_nobody_heard_changes_nothing_but_is_kept
     order = after(executed("e-1", "10", cum="10", n=4), start=order)
     assert (counted(order), ("e-1", "CORRECTED") in marked(order)) == ([("c-2", "10", "21")], True)
     assert [waiting.previous_execution_id for waiting in order.pending_busts] == ["c-3", "c-4"]
+
+
+def test_what_a_bust_took_back_had_its_place_beside_what_was_corrected_before() -> None:
+    """A list shows what came of e-1, and the word between the two was lost: it is not a third execution."""
+    told = (
+        executed("e-2", "6", cum="6", n=1),
+        executed("e-1", "4", cum="10", n=2),
+        correct("e-2", "c-2", "6", "21", n=3),
+        correct("lost", "c-1", "4", "22", n=4),
+        bust("c-2", n=5),
+    )
+    order = after(ACCEPTED, *told)
+    assert (counted(order), order.filled_quantity) == ([("e-1", "4", "20")], 4)
+    verdict = tell(order, executed("c-1", "4", "22", cum="10", n=4))
+    assert kinds(verdict) == ["EXECUTION_CHANGED"]
+    assert counted(after(executed("c-1", "4", "22", cum="10", n=4), start=order)) == [("e-1", "4", "20")]
+    younger = after(executed("e-3", "6", "23", cum="10", n=9), start=order)
+    assert counted(younger) == [("e-1", "4", "20"), ("e-3", "6", "23")], "after the bust there is room"

@@ -107,16 +107,16 @@ def _placed(order: Order, link: BrokerLink, fill: Fill) -> Placement:
     name, own = fill.execution_id, [f for f in order.fills if f.broker_order_id == link.broker_order_id]
     if name and order.pending_busts and _is_amendment(order, name):
         # That what it was made of is not booked under an elder name, its count tells: the chain's, or this order's own.
-        if _has_room(fill, order.fills):
+        if _has_room(fill, order.fills, link):
             return New(fill=msgspec.structs.replace(fill, is_restated=True))
-        if not _has_room(fill, own):
+        if not _has_room(fill, own, link):
             return Repeat(fill=own[-1], conflicts=True)
     placement = _place_among(order, link, fill) if order.fills else New(fill=fill)
     if order.pending_busts and _is_undone(order, name, placement):
         return Undone(fill=fill)
     # After a bust an interval may be counted again. Or a correction, still to come, made it of one that is booked.
     may_be_again = isinstance(placement, New) and bool(link.bust_times)
-    if may_be_again and not _has_room(_as_waiting(order, fill), own):
+    if may_be_again and not _has_room(_as_waiting(order, fill), own, link):
         return Repeat(fill=own[-1], conflicts=True)
     return placement
 
@@ -207,18 +207,24 @@ def _epoch(link: BrokerLink, fill: Fill) -> int:
     return link.epoch_of(_time(fill))
 
 
-def _has_room(fill: Fill, booked: Sequence[Fill]) -> bool:
+def _has_room(fill: Fill, booked: Sequence[Fill], link: BrokerLink) -> bool:
     """Whether the broker's counts have room for it: after it, for what was executed before; after each later one, too.
 
-    A correction that raised a quantity is not in what was counted before it.
+    A correction that raised a quantity is not in what was counted before it. What a bust took back was counted until
+    then: beside everything of its own epoch.
     """
-    known = sorted([*(f for f in booked if f.is_counted), fill], key=_time)
-    reached, is_behind = ZERO, False
+    undone = [f for f in booked if f.status is FillStatus.BUSTED and f.broker_order_id == link.broker_order_id]
+    known = sorted([*(f for f in booked if f.is_counted), *undone, fill], key=_time)
+    reached, taken_back, is_behind = ZERO, dict.fromkeys((_epoch(link, f) for f in undone), ZERO), False
     for each in known:
+        epoch = _epoch(link, each)
+        if each in undone:
+            taken_back[epoch] = add(taken_back[epoch], each.quantity)
+            continue
         olds = [f.quantity for f in booked if each.is_restated and _is_in_place_of(each, f)]
         reached = add(reached, min([each.quantity, *olds]))
         is_behind = is_behind or each is fill
-        if is_behind and reached > each.cum_after:
+        if is_behind and add(reached, taken_back.get(epoch, ZERO)) > each.cum_after:
             return len(known) == 1
     return True
 
