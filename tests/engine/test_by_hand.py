@@ -16,7 +16,7 @@ from orderd.venue.faults import FaultKind
 from orderd.venue.orders import Change, Refused, Side, Status
 from orderd.venue.orders import Order as VenueOrder
 from tests.e2e.books import state_of
-from tests.engine.differing import arm, by_hand, calm, order_of, until, working
+from tests.engine.differing import arm, by_hand, calm, live, order_of, until, working
 from tests.engine.world import World
 from tests.reach import Reached, scaled
 
@@ -292,3 +292,31 @@ def test_a_leg_is_not_given_up_while_what_its_filled_parent_names_is_unread(
         await world.kill()
 
     run_virtual(day)
+
+
+def test_messages_about_an_order_that_nobody_knows_wait_for_one_read(tmp_path: Path) -> None:
+    """A bust is told once: it does not wait for an answer of its own while its order is written down already."""
+
+    async def story(world: World) -> None:
+        venue = world.face.venue
+        account = next(iter(venue.state.accounts.values()))
+        new = by_hand(
+            symbol="KO", side=Side.BUY, quantity=Decimal(5), limit_price=Decimal(80), client_order_id="hand-1"
+        )
+        order = venue.submit(account, new)
+        assert not isinstance(order, Refused)
+        arm(world, FaultKind.HOLD_ANSWER, method="GET", path=f"/v2/orders/{order.order_id}", barrier="read", times=1)
+        venue.fill("hand-1", Decimal(2))
+        venue.fill("hand-1", Decimal(3))
+        venue.bust(next(iter(venue.ledger.executions)))
+        world.pump()
+        await asyncio.sleep(1)
+        assert not world.orders()
+        asked = len(venue.faults.fired)
+        venue.faults.barriers.release("read")
+        await asyncio.sleep(0.1)
+        (known,) = world.orders()
+        counted = [fill.quantity for fill in world.fills(known.order_id) if fill.status == opb.FILL_STATUS_LIVE]
+        assert (asked, counted, known.filled_quantity) == (1, ["3"], "3")
+
+    live(tmp_path, story)

@@ -36,6 +36,7 @@ from orderd.ports import (
     Append,
     BrokerReport,
     CannotTell,
+    FindOutcome,
     Found,
     KeyTakenError,
     Lookup,
@@ -60,6 +61,7 @@ class Router:
         """Reports are matched within this account only."""
         self._account = account
         self._importing: dict[str, asyncio.Task[OrderId | None]] = {}
+        self._reading: dict[str, asyncio.Task[FindOutcome]] = {}
         self._binding: dict[str, OrderId] = {}
         """Legs whose broker id is on its way into the journal."""
 
@@ -295,12 +297,22 @@ class Router:
             return None
         if source is STREAM:
             # A message cannot be asked again, and a stranger's record would stand in the way of our own answer.
-            read = await self._account.broker.order(view.broker_order_id, timeout_s=LOOKUP_TIMEOUT_S)
+            read = await self._read(view.broker_order_id)
             known = self.match(read.view) if isinstance(read, Found) else self.match(view)
             if known is not None:
                 return known
             view = read.view if isinstance(read, Found) else view
         return None if self.may_be_ours(view) is not None else await self._import(view, source)
+
+    async def _read(self, broker_order_id: BrokerOrderId) -> FindOutcome:
+        """Read an order that messages tell of: those that come together wait for one answer, and are booked with it."""
+        running = self._reading.get(broker_order_id)
+        if running is None:
+            work = self._account.broker.order(broker_order_id, timeout_s=LOOKUP_TIMEOUT_S)
+            running = self._account.tasks.run(work, f"read:{broker_order_id}")
+            self._reading[broker_order_id] = running
+            running.add_done_callback(lambda _: self._reading.pop(broker_order_id, None))
+        return await asyncio.shield(running)
 
     def may_be_ours(self, view: View) -> Order | None:
         """Where nothing that is read shows a client id: the order without an outcome that this one looks like.
