@@ -14,6 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -46,7 +47,8 @@ WORKING = frozenset({Status.NEW, Status.PARTIALLY_FILLED, Status.PENDING_CANCEL,
 RESTATES = frozenset({"trade_bust", "trade_correct"})
 EVENTS = "SELECT sequence, kind, order_id, body FROM order_events WHERE sequence > ? ORDER BY sequence"
 TO_A_COMMIT_S = 3.0
-"""What was heard this long before a death is in the journal, however slow the disk."""
+"""What was heard this long before a death is in the journal, however slow the disk; of an order that nobody knew, when
+it had been read by then."""
 
 
 class _Frame(msgspec.Struct):
@@ -55,6 +57,7 @@ class _Frame(msgspec.Struct):
     class Data(msgspec.Struct):
         event: str = ""
         previous_execution_id: str = ""
+        order: dict[str, Any] = {}
 
     data: Data
 
@@ -91,7 +94,8 @@ class Referee(Watcher):
         self.head = 0
         self.heard_restatements: set[str] = set()
         """Executions whose bust or correction must be in the journal."""
-        self._just_heard: list[tuple[float, str]] = []
+        self._just_heard: list[tuple[float, set[str], str]] = []
+        """When, of which order (by both of its ids), which execution."""
         self._reader: sqlite3.Connection | None = None
         self._replace_keys: dict[str, str] = {}
         self._sent: Counter[str] = Counter()
@@ -330,7 +334,8 @@ class Referee(Watcher):
         except msgspec.DecodeError:
             return
         if frame.data.event in RESTATES:
-            self._just_heard.append((self.now(), frame.data.previous_execution_id))
+            names = {str(frame.data.order.get(key) or "") for key in ("id", "client_order_id")}
+            self._just_heard.append((self.now(), names, frame.data.previous_execution_id))
 
     @staticmethod
     def now() -> float:
@@ -340,7 +345,9 @@ class Referee(Watcher):
     def settle_hearing(self, *, is_dead: bool) -> None:
         """A process has ended: what it had heard just then is lost. Or it lives, and all it heard must be there."""
         end = self.now() - TO_A_COMMIT_S
-        self.heard_restatements |= {name for at, name in self._just_heard if at < end}
+        known = self.by_broker_id.keys() | {key for _, key in self.by_key}
+        due = [(order, name) for at, order, name in self._just_heard if at < end]
+        self.heard_restatements |= {name for order, name in due if not is_dead or order & known}
         self._just_heard = [] if is_dead else [each for each in self._just_heard if each[0] >= end]
 
     # ---------------------------------------------------------------------------------------------------------- reading
