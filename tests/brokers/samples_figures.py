@@ -2,9 +2,10 @@
 
 from decimal import Decimal
 
-from orderd.brokers.alpaca import parse
+from orderd.brokers.alpaca import assets, parse
 from orderd.brokers.alpaca.fields import as_list, as_object, decode, flag, number, text
 from orderd.core.facts import Execution
+from orderd.core.order import AssetClass
 from tests.brokers.sample_checks import CHECKS, Check, at, checks
 
 D = Decimal
@@ -171,6 +172,14 @@ def _coin(body: bytes) -> None:
     assert text(asset, "symbol") == "DOGE/USDC"
     assert (number(asset, "min_order_size"), number(asset, "price_increment")) == (D("12.421789309"), D("0.000000001"))
     assert number(asset, "maintenance_margin_requirement") == 100  # the one that comes as a number
+    read = assets.parse(body)
+    assert (read.symbol, read.asset_class, read.is_tradable, read.is_shortable) == (
+        "DOGE/USDC",
+        AssetClass.CRYPTO,
+        True,
+        False,
+    )
+    assert (read.quantity_step, read.price_step, read.minimum_quantity) == (D("1e-9"), D("1e-9"), D("12.421789309"))
 
 
 @checks("asset_2026_equity_fractionable.json")
@@ -180,6 +189,9 @@ def _share(body: bytes) -> None:
     assert flag(asset, "fractionable")
     assert flag(asset, "shortable")
     assert number(asset, "margin_requirement_long") == number(asset, "maintenance_margin_requirement") == 30
+    read = assets.parse(body)
+    assert (read.symbol, read.is_tradable, read.is_shortable, read.is_fractionable) == ("KO", True, True, True)
+    assert (read.quantity_step, read.price_step, read.minimum_quantity) == (D("1e-9"), None, None)
 
 
 @checks("option_contracts_alpaca_py_mock.json")

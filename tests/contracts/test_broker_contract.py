@@ -11,7 +11,7 @@ import pytest
 from orderd.core.facts import Execution
 from orderd.core.order import AssetClass, OrderClass, OrderType, Phase, Side, StopLoss, TimeInForce
 from orderd.core.values import BrokerOrderId, ClientOrderId
-from orderd.ports import Absent, Acked, Found, Lookup, Refusal, Refused, ReplaceRequest, Taken
+from orderd.ports import Absent, Acked, Asset, Found, Lookup, NoAsset, Refusal, Refused, ReplaceRequest, Taken
 from orderd.venue.orders import NewOrder, Status
 from orderd.venue.orders import OrderType as VenueType
 from orderd.venue.orders import Side as VenueSide
@@ -84,6 +84,22 @@ async def test_positions_account_and_clock_are_read(desk: Desk) -> None:
     clock = await desk.broker.clock()
     assert abs((clock.time - desk.clock.now()).total_seconds()) < 10
     assert clock.next_close > clock.time
+
+
+async def test_instruments_are_described(desk: Desk) -> None:
+    share = await desk.broker.asset("AAPL", timeout_s=5)
+    assert isinstance(share, Asset)
+    assert (share.symbol, share.asset_class, share.is_tradable) == ("AAPL", AssetClass.US_EQUITY, True)
+    assert (share.is_fractionable, share.is_shortable) == (True, True)
+    coin = await desk.broker.asset("BTC/USD", timeout_s=5)
+    assert isinstance(coin, Asset)
+    assert (coin.symbol, coin.is_shortable) == ("BTC/USD", False)
+    assert coin.quantity_step == coin.price_step == D("1e-9")
+    assert await desk.broker.asset("NOSUCH", timeout_s=5) == NoAsset()
+    desk.venue.change_asset("AAPL", is_tradable=False, is_shortable=False, is_fractionable=False)
+    share = await desk.broker.asset("AAPL", timeout_s=5)
+    assert isinstance(share, Asset)
+    assert (share.is_tradable, share.is_shortable, share.quantity_step) == (False, False, D(1))
 
 
 async def test_a_second_order_with_the_same_key_is_refused_for_ever(desk: Desk) -> None:

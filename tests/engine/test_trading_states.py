@@ -17,7 +17,7 @@ from oms.v1 import order_pb2 as opb
 from orderd.core.order import OrderRole, Side
 from orderd.engine.api import CancelAllAsk, ReplaceAsk, Wait
 from orderd.engine.errors import EngineError
-from orderd.risk.limits import AssetFlags, Limits, Stake, Standing, TradingState
+from orderd.risk.limits import Limits, Stake, Standing, TradingState
 from orderd.system import run_virtual
 from orderd.venue.faults import Fault, FaultKind
 from orderd.venue.orders import OrderType
@@ -214,8 +214,8 @@ def test_crossing_zero_and_own_orders(tmp_path: Path) -> None:
 def test_flags_and_strategies(tmp_path: Path) -> None:
     async def story(world: World) -> None:
         workers = world.alive.workers
-        workers.account.assets["F"] = AssetFlags(is_tradable=False)
-        workers.account.assets["AMD"] = AssetFlags(is_shortable=False)
+        world.face.venue.change_asset("F", is_tradable=False)
+        world.face.venue.change_asset("AMD", is_shortable=False)
         assert await told(world, "f", symbol="F", limit_price="0.5") == "NOT_TRADABLE"
         assert await told(world, "amd", symbol="AMD", limit_price="900", **SELL) == "NOT_SHORTABLE"
         assert workers.figures.standing == Standing(may_short=True, options_level=3)

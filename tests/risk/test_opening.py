@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orderd.core.assets import Asset
 from orderd.core.order import AssetClass, Order, OrderClass, OrderIntent, OrderRole, OrderType, PositionIntent, Side
 from orderd.core.turnstiles import Approved
 from orderd.core.values import OrderId
 from orderd.risk.crossing import crossed
 from orderd.risk.gate import reduces, review
-from orderd.risk.limits import AssetFlags, Exposure, Limits, OppositeOrders, Stake, Standing, TradingState
+from orderd.risk.limits import Exposure, Limits, OppositeOrders, Stake, Standing, TradingState
 from tests.core.builders import created, dec, intent, terms
 from tests.risk.test_gate import BY_NOTIONAL, MARKET, STOP, asked, spread, verdict
 
@@ -20,6 +21,11 @@ RULE = OppositeOrders.PRICE_RULE
 TRAILING = terms(type=OrderType.TRAILING_STOP, limit_price=None, trail_percent=dec("5"))
 STOP_LIMIT = terms(type=OrderType.STOP_LIMIT, stop_price=dec("25"))
 SELL = asked(side=Side.SELL)
+
+
+def about(**flags: object) -> Asset:
+    """The instrument in the broker's words."""
+    return msgspec.convert({"symbol": "AAPL", **flags}, Asset)
 
 
 def other(side: Side = Side.SELL, **changes: object) -> Order:
@@ -49,8 +55,8 @@ def test_a_daily_limit_without_its_base_fails_closed(base: str | None) -> None:
 
 def test_the_brokers_own_flags() -> None:
     assert verdict(intent(), standing=Standing(is_trading_blocked=True)) == "TRADING_BLOCKED"
-    assert verdict(intent(), asset=AssetFlags(is_tradable=False)) == "NOT_TRADABLE"
-    assert verdict(intent(), asset=AssetFlags()) == ""
+    assert verdict(intent(), asset=about(is_tradable=False)) == "NOT_TRADABLE"
+    assert verdict(intent(), asset=about()) == ""
     assert verdict(intent(), multiplier=None) == "MULTIPLIER_UNKNOWN"
     assert verdict(intent(), multiplier=Decimal("NaN")) == "MULTIPLIER_UNKNOWN"
 
@@ -58,18 +64,59 @@ def test_the_brokers_own_flags() -> None:
 @pytest.mark.parametrize(
     ("order", "exposure", "code"),
     [
-        (SELL, {"asset": AssetFlags(is_shortable=False)}, "NOT_SHORTABLE"),
+        (SELL, {"asset": about(is_shortable=False)}, "NOT_SHORTABLE"),
         (SELL, {"standing": Standing(may_short=False)}, "NOT_SHORTABLE"),
         (SELL, {"asset_class": AssetClass.CRYPTO}, "NOT_SHORTABLE"),
-        (SELL, {"asset": AssetFlags(is_shortable=False), "position": Decimal(-5)}, "NOT_SHORTABLE"),
-        (SELL, {"asset": AssetFlags(), "standing": Standing(may_short=True)}, ""),
-        (SELL, {"asset": AssetFlags(is_shortable=False), "position": Decimal(10)}, ""),
-        (SELL, {"asset": AssetFlags(is_shortable=False), "position": None}, ""),
-        (intent(), {"asset": AssetFlags(is_shortable=False)}, ""),
+        (SELL, {"asset": about(is_shortable=False), "position": Decimal(-5)}, "NOT_SHORTABLE"),
+        (SELL, {"asset": about(), "standing": Standing(may_short=True)}, ""),
+        (SELL, {"asset": about(is_shortable=False), "position": Decimal(10)}, ""),
+        (SELL, {"asset": about(is_shortable=False), "position": None}, ""),
+        (intent(), {"asset": about(is_shortable=False)}, ""),
     ],
 )
 def test_a_short_sale_needs_what_can_be_borrowed(order: OrderIntent, exposure: dict[str, object], code: str) -> None:
     assert verdict(order, **{"position": Decimal(0), **exposure}) == code
+
+
+def test_a_name_that_the_broker_does_not_know() -> None:
+    assert verdict(intent(), asset=about(is_listed=False)) == "NOT_TRADABLE"
+
+
+def test_only_whole_units_are_sold_short() -> None:
+    half = asked(side=Side.SELL, terms=terms(quantity=dec("0.5")))
+    assert verdict(half, position=Decimal(0)) == "NOT_SHORTABLE"
+    assert verdict(asked(terms=BY_NOTIONAL, side=Side.SELL), position=Decimal(0)) == "NOT_SHORTABLE"
+    assert verdict(half, position=Decimal("0.5")) == ""
+    assert verdict(half, position=None) == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "flags", "code"),
+    [
+        ({"quantity": dec("1.5")}, {"is_fractionable": False}, "NOT_FRACTIONABLE"),
+        ({"quantity": dec("2.000")}, {"is_fractionable": False, "quantity_step": 1}, ""),
+        ({"quantity": dec("1.5")}, {"is_fractionable": True}, ""),
+        ({"quantity": dec("1.5")}, {}, ""),
+        ({"quantity": dec("1.5")}, {"quantity_step": "0.25"}, ""),
+        ({"quantity": dec("1.5")}, {"quantity_step": "0.4"}, "QUANTITY_STEP"),
+        ({"quantity": dec("1e20")}, {"quantity_step": "1e-18"}, ""),
+        ({"quantity": dec("1.5")}, {"minimum_quantity": "1.51"}, "MIN_ORDER_QUANTITY"),
+        ({"quantity": dec("1.5")}, {"minimum_quantity": "1.5"}, ""),
+        ({"quantity": dec("NaN")}, {"quantity_step": 1, "minimum_quantity": 1, "is_fractionable": False}, ""),
+        ({"limit_price": dec("25.3")}, {"price_step": "0.5"}, "PRICE_INCREMENT"),
+        ({"limit_price": dec("25.5")}, {"price_step": "0.5"}, ""),
+        ({"limit_price": None}, {"price_step": "0.5"}, ""),
+        ({"limit_price": None, "stop_price": dec("1.1")}, {"price_step": "0.5"}, "PRICE_INCREMENT"),
+    ],
+)
+def test_the_brokers_steps(changes: dict[str, object], flags: dict[str, object], code: str) -> None:
+    assert verdict(asked(terms=terms(**changes)), asset=about(**flags)) == code
+
+
+def test_no_step_holds_up_an_exit() -> None:
+    off = about(is_tradable=False, is_fractionable=False, quantity_step="10", minimum_quantity="10", price_step="7")
+    assert verdict(asked(side=Side.SELL, terms=terms(quantity=dec("0.3"))), position=Decimal(1), asset=off) == ""
+    assert verdict(asked(role=OrderRole.STOP_LOSS, terms=terms(quantity=dec("0.3"))), asset=off) == ""
 
 
 @pytest.mark.parametrize(
@@ -254,7 +301,7 @@ ALL_WRONG = Exposure(
     trading_state=TradingState.REDUCING,
     tripped="x",
     standing=Standing(is_trading_blocked=True, may_short=False),
-    asset=AssetFlags(is_tradable=False),
+    asset=about(is_tradable=False, quantity_step="7", minimum_quantity="99"),
     opposing=(other(Side.BUY, terms=MARKET),),
     opposite_orders=RULE,
     stakes=(Stake(strategy="t", side=Side.BUY),),
@@ -274,9 +321,11 @@ MENDS: tuple[tuple[str, dict[str, object], dict[str, object]], ...] = (
     ("SYMBOL_BLOCKED", {"blocked_symbols": frozenset()}, {}),
     ("SYMBOL_NOT_ALLOWED", {}, {"allowed_symbols": None}),
     ("TRADING_BLOCKED", {"standing": Standing(may_short=False)}, {}),
-    ("NOT_TRADABLE", {"asset": None}, {}),
+    ("NOT_TRADABLE", {"asset": about(quantity_step="7", minimum_quantity="99")}, {}),
     ("MULTIPLIER_UNKNOWN", {"multiplier": Decimal(1)}, {}),
     ("NOT_SHORTABLE", {"standing": Standing(), "position": Decimal(9)}, {}),
+    ("QUANTITY_STEP", {"asset": about(minimum_quantity="99")}, {}),
+    ("MIN_ORDER_QUANTITY", {"asset": None}, {}),
     ("WOULD_CROSS_OWN_ORDER", {"opposing": ()}, {}),
     ("CROSSES_ZERO", {"position": Decimal(0)}, {}),
     ("OPPOSITE_STRATEGY", {"stakes": ()}, {}),
@@ -314,7 +363,7 @@ EXPOSURES = st.builds(
     buying_power=FIGURE,
     base_equity=FIGURE,
     open_symbols=st.none() | st.just(frozenset({"X"})),
-    asset=st.none() | st.just(AssetFlags()),
+    asset=st.none() | st.just(about()),
 )
 LIMITS = st.builds(
     Limits,

@@ -9,11 +9,12 @@ from typing import Any, Protocol, TypeVar
 from orderd.core.facts import Fact
 from orderd.core.order import CLOSING_ROLES, EventSource, Mode, Order
 from orderd.core.values import AccountId, OrderId
+from orderd.engine.assets import Assets
 from orderd.engine.blotter import Blotter
 from orderd.engine.intake import Intake
 from orderd.engine.riskbook import RiskBook
 from orderd.ports import Broker, Calendar, Clock, Discrepancy, Ids, Journal, RawPayload
-from orderd.risk.limits import AssetFlags, Limits, Stake, TradingState
+from orderd.risk.limits import Limits, Stake, TradingState
 
 T = TypeVar("T")
 
@@ -120,8 +121,6 @@ class Account:
     lost_since: datetime | None = None
     """The journal was restored from a backup, and what was traded since this time is not all taken up yet."""
     blocked_symbols: set[str] = field(default_factory=set)
-    assets: dict[str, AssetFlags] = field(default_factory=dict)
-    """What the broker has said of instruments, by symbol."""
     stakes_of: Callable[[str], Sequence[Stake]] = lambda _symbol: ()
     """The strategies that have something open in a symbol, by whoever attributes positions."""
     proven_exits: set[OrderId] = field(default_factory=set)
@@ -140,7 +139,8 @@ class Account:
     """Monotonic time of each unsent intent, so that a jumping wall clock makes nothing stale."""
 
     def __post_init__(self) -> None:
-        """What is remembered of its risk begins empty, until it is loaded."""
+        """What is remembered of its risk begins empty, until it is loaded; nothing is known of instruments."""
+        self.assets = Assets(self)
         self.risk = RiskBook(
             self.account_id,
             self.policy.limits,

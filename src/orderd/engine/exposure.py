@@ -50,18 +50,26 @@ class Exposures:
         self._twins: dict[tuple[object, ...], int] = {}
         """When the same was asked for last; kept where the duplicate guard is on."""
         limits = account.policy.limits
-        self.looks = bool(limits.check_buying_power or limits.max_open_positions or limits.has_breaker)
-        """Whether something has to be read before an order can be judged."""
+        self._looks = bool(limits.check_buying_power or limits.max_open_positions or limits.has_breaker)
+        """Whether the limits need something to be read before an order can be judged."""
         others = (limits.max_orders_per_minute, limits.duplicate_window_s)
-        self._is_limited = self.looks or any(limit is not None for limit in others)
+        self._is_limited = self._looks or any(limit is not None for limit in others)
 
     # --------------------------------------------------------------------------------------------- before the judging
 
+    def needs_look(self, intent: OrderIntent) -> bool:
+        """Whether something has to be read before this order can be judged."""
+        if intent.role in CLOSING_ROLES or self._account.halt_reason:
+            return False
+        return self._looks or (not intent.is_exit and self._account.assets.is_due(intent.symbol))
+
     async def look(self, intent: OrderIntent) -> EngineError | None:
-        """Read what the set limits need, at most 5 s old. An error when the broker cannot be read."""
+        """Read what the set limits need, at most 5 s old, and what the instrument is. An error when a limit's need
+        cannot be read.
+        """
         account, limits = self._account, self._account.policy.limits
-        if intent.role in CLOSING_ROLES or account.halt_reason:
-            return None
+        if not intent.is_exit:
+            _ = await account.assets.look(intent.symbol)
         if limits.max_open_positions is not None and not await self._holdings.freshen():
             return _unread("positions")
         if limits.has_breaker and account.risk.needs_base:

@@ -92,7 +92,7 @@ class Submitter:
         What the limits need is read first. An order that would be denied and may be an exit is judged once more, when
         the broker was asked what is held; nothing is waited for between a judging and the handing over to the journal.
         """
-        unread = await self.exposures.look(intent) if self.exposures.looks else None
+        unread = await self.exposures.look(intent) if self.exposures.needs_look(intent) else None
         held: Holding | EngineError | None = None
         while True:
             flight = self._in_flight.get(intent.client_order_id)
@@ -203,7 +203,7 @@ class Submitter:
 
     async def verdict(self, intent: OrderIntent, *, leaving_out: OrderId | None = None) -> Approved | Denied:
         """Judge an intent that is not written here. Nothing is waited for after the judging."""
-        unread = await self.exposures.look(intent) if self.exposures.looks else None
+        unread = await self.exposures.look(intent) if self.exposures.needs_look(intent) else None
         if unread is not None:
             raise unread
         verdict = self.judge(intent, leaving_out=leaving_out)

@@ -93,6 +93,7 @@ class Workers:
             self.account.proven_exits.discard(order.order_id)
         if self.figures.reserved is not None:
             self.figures.reserved.watch(order)
+        self.account.assets.watch(order)
         self.replacer.watch(order)
         self.canceller.watch(order)
         self.legs.watch(order)

@@ -4,10 +4,12 @@ A port says what is true before and after each call; adapters in `brokers/` and 
 per port proves it. Expected outcomes are values, exceptions are broken promises.
 """
 
+from orderd.core.assets import Asset
 from orderd.core.discrepancies import Discrepancy
 from orderd.ports.broker import (
     Absent,
     Acked,
+    AssetOutcome,
     Broker,
     BrokerAccount,
     BrokerClock,
@@ -21,6 +23,7 @@ from orderd.ports.broker import (
     Found,
     Lane,
     Lookup,
+    NoAsset,
     NotSent,
     Refusal,
     Refused,
@@ -73,6 +76,8 @@ __all__ = [
     "Absent",
     "Acked",
     "Append",
+    "Asset",
+    "AssetOutcome",
     "Broker",
     "BrokerAccount",
     "BrokerClock",
@@ -100,6 +105,7 @@ __all__ = [
     "KeyTakenError",
     "Lane",
     "Lookup",
+    "NoAsset",
     "NotSent",
     "OrderFilter",
     "Page",

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from orderd.core import trade_steps
 from orderd.core.activities import Activity
+from orderd.core.assets import Asset
 from orderd.core.facts import Execution, View
 from orderd.core.order import AssetClass, Order, OrderClass, OrderType, Terms, TimeInForce
 from orderd.core.turnstiles import Staged
@@ -112,6 +113,13 @@ class CannotTell(Value, frozen=True, kw_only=True):
 
 
 FindOutcome = Found | Absent | CannotTell
+
+
+class NoAsset(Value, frozen=True, kw_only=True):
+    """The broker's own word that it knows no such instrument."""
+
+
+AssetOutcome = Asset | NoAsset | CannotTell
 
 
 class ReportKind(StrEnum):
@@ -300,6 +308,10 @@ class Broker(Protocol):
 
     async def clock(self) -> BrokerClock:
         """The market's clock. Raises BrokerError."""
+        ...
+
+    async def asset(self, symbol: str, *, timeout_s: float) -> AssetOutcome:
+        """An instrument by its canonical symbol, as the broker describes it now. What cannot be read says nothing."""
         ...
 
     def updates(self) -> AsyncIterator[Update]:

@@ -9,6 +9,7 @@ Rule 4: a denial is about what the order is. What only came too soon is told to 
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 
+from orderd.core.assets import is_whole
 from orderd.core.order import (
     CLOSING_INTENTS,
     CLOSING_ROLES,
@@ -26,6 +27,7 @@ from orderd.risk.crossing import crossed
 from orderd.risk.limits import PRICE_UNAVAILABLE, Exposure, Limits, TradingState, usable
 
 PERCENT = Decimal(100)
+WHOLE = Decimal(1)
 _OPENING_INTENTS = frozenset({PositionIntent.BUY_TO_OPEN, PositionIntent.SELL_TO_OPEN})
 _ENTRIES_WITH_EXITS = frozenset({OrderClass.BRACKET, OrderClass.OTO})
 COVERED_LEVEL, LONG_LEVEL, SPREAD_LEVEL = 1, 2, 3
@@ -140,16 +142,49 @@ def _flags(intent: OrderIntent, exposure: Exposure, _: Limits) -> Iterator[Reaso
     standing, asset = exposure.standing, exposure.asset
     if standing.is_trading_blocked:
         yield _no("TRADING_BLOCKED", "the broker has blocked trading in this account")
-    if asset is not None and not asset.is_tradable:
-        yield _no("NOT_TRADABLE", f"{intent.symbol} cannot be traded at the broker")
+    if asset is not None and (not asset.is_listed or asset.is_tradable is False):
+        what = f"{intent.symbol} cannot be traded at the broker"
+        yield _no("NOT_TRADABLE", what if asset.is_listed else f"the broker knows no {intent.symbol}")
     if usable(exposure.multiplier) is None:
         yield _no("MULTIPLIER_UNKNOWN", "what one contract delivers is not known: an adjusted option")
     if exposure.asset_class is AssetClass.US_OPTION:
         yield from _options_level(intent, standing.options_level)
     elif intent.side is Side.SELL and (position := usable(exposure.position)) is not None and position <= 0:
-        is_shortable = exposure.asset_class is not AssetClass.CRYPTO and (asset is None or asset.is_shortable)
-        if standing.may_short is False or not is_shortable:
-            yield _no("NOT_SHORTABLE", f"{intent.symbol} is not held, and cannot be sold short")
+        yield from _short_sale(intent, exposure)
+
+
+def _short_sale(intent: OrderIntent, exposure: Exposure) -> Iterator[Reason]:
+    asset = exposure.asset
+    is_lent = exposure.asset_class is not AssetClass.CRYPTO and (asset is None or asset.is_shortable is not False)
+    if exposure.standing.may_short is False or not is_lent:
+        yield _no("NOT_SHORTABLE", f"{intent.symbol} is not held, and cannot be sold short")
+    elif _is_fraction(intent):
+        yield _no("NOT_SHORTABLE", f"{intent.symbol} is not held, and only whole units can be sold short")
+
+
+def _is_fraction(intent: OrderIntent) -> bool:
+    """Whether it is about a part of a unit; an order by notional always may be."""
+    quantity = usable(intent.terms.quantity)
+    return intent.terms.notional is not None or (quantity is not None and not is_whole(quantity, WHOLE))
+
+
+def _steps(intent: OrderIntent, exposure: Exposure, _: Limits) -> Iterator[Reason]:
+    """How much of the instrument the broker takes, and at which prices."""
+    asset, terms = exposure.asset, intent.terms
+    if asset is None:
+        return
+    if asset.is_fractionable is False and _is_fraction(intent):
+        yield _no("NOT_FRACTIONABLE", f"{intent.symbol} is traded in whole units only")
+    quantity, step, least = usable(terms.quantity), asset.quantity_step, asset.minimum_quantity
+    if quantity is not None and step is not None and not is_whole(quantity, step):
+        text = f"quantity {canonical(quantity)} is no whole number of {canonical(step)}, the broker's step"
+        yield _no("QUANTITY_STEP", text)
+    if quantity is not None and least is not None and quantity < least:
+        yield _no("MIN_ORDER_QUANTITY", f"quantity {canonical(quantity)} is less than the broker's {canonical(least)}")
+    for price in (usable(terms.limit_price), usable(terms.stop_price)):
+        if price is not None and asset.price_step is not None and not is_whole(price, asset.price_step):
+            text = f"price {canonical(price)} is no whole number of {canonical(asset.price_step)}, the broker's step"
+            yield _no("PRICE_INCREMENT", text)
 
 
 def _options_level(intent: OrderIntent, level: int | None) -> Iterator[Reason]:
@@ -255,7 +290,18 @@ def _money(intent: OrderIntent, exposure: Exposure, limits: Limits) -> Iterator[
         yield _no("BUYING_POWER", f"it costs {canonical(cost)}, and {canonical(left)} of the buying power is left")
 
 
-_OPENING: tuple[Check, ...] = (_breaker, _symbols, _flags, _sides, _quantity, _notional, _collar, _counts, _money)
+_OPENING: tuple[Check, ...] = (
+    _breaker,
+    _symbols,
+    _flags,
+    _steps,
+    _sides,
+    _quantity,
+    _notional,
+    _collar,
+    _counts,
+    _money,
+)
 """Every no to an order that opens something, in the order in which they are told."""
 
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
+from orderd.core.assets import Asset
 from orderd.core.order import AssetClass, Order, Side
 from orderd.core.values import ZERO, Value
 
@@ -90,13 +91,6 @@ class Standing(Value, frozen=True, kw_only=True):
     """0 nothing, 1 covered calls and cash-secured puts, 2 long options too, 3 spreads too."""
 
 
-class AssetFlags(Value, frozen=True, kw_only=True):
-    """What the broker says of an instrument."""
-
-    is_tradable: bool = True
-    is_shortable: bool = True
-
-
 class Stake(Value, frozen=True, kw_only=True):
     """A strategy that has, or is about to open, something in the order's symbol; one without a name is nobody."""
 
@@ -123,8 +117,8 @@ class Exposure(Value, frozen=True, kw_only=True):
     base_equity: Decimal | None = None
     """What the day's loss limit is a share of: the broker's last equity."""
     standing: Standing = NO_STANDING
-    asset: AssetFlags | None = None
-    """None when nobody has asked the broker about the symbol."""
+    asset: Asset | None = None
+    """The order's instrument in the broker's words. None when it could not be asked: nothing of it is judged then."""
     asset_class: AssetClass = AssetClass.US_EQUITY
     opposing: tuple[Order, ...] = ()
     """Own live orders of the other side in the symbol."""

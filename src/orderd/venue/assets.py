@@ -30,6 +30,14 @@ class Asset(msgspec.Struct, frozen=True, kw_only=True):
     is_fractionable: bool = True
     is_shortable: bool = True
     is_marginable: bool = True
+    is_active: bool = True
+    """False: still listed, traded no more."""
+    is_halted: bool = False
+    """True: orders are taken and rest, nothing executes."""
+    quantity_step: Decimal | None = None
+    """Told as the least increment of a quantity; None: what its class has."""
+    minimum_quantity: Decimal | None = None
+    """Told as the least quantity of an order; None: what its class has."""
 
     @property
     def asset_id(self) -> str:

@@ -29,6 +29,19 @@ class QuoteBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     last: Decimal | None = None
 
 
+class AssetBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST assets: absent keeps what is set."""
+
+    symbol: str
+    is_tradable: bool | None = None
+    is_fractionable: bool | None = None
+    is_shortable: bool | None = None
+    is_active: bool | None = None
+    is_halted: bool | None = None
+    quantity_step: Decimal | None = None
+    minimum_quantity: Decimal | None = None
+
+
 class FillBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """POST orders/{name}/fill."""
 
@@ -139,6 +152,8 @@ class Control:
             ("GET", "clock", self._clock),
             ("GET", "quotes", self._quotes),
             ("POST", "quotes", self._set_quotes),
+            ("GET", "assets", self._assets),
+            ("POST", "assets", self._change_asset),
             ("POST", "settings", self._settings),
             ("GET", "orders", self._orders),
             ("GET", "orders/([^/]+)", self._order),
@@ -185,6 +200,14 @@ class Control:
         is_list = ask.body.lstrip().startswith(b"[")
         listed = ask.read(list[QuoteBody]) if is_list else [ask.read(QuoteBody)]
         return 200, [self._venue.set_quote(each.symbol, each.bid, each.ask, each.last) for each in listed]
+
+    def _assets(self, ask: Ask) -> Answer:
+        del ask
+        return 200, self._venue.state.assets.all()
+
+    def _change_asset(self, ask: Ask) -> Answer:
+        wanted = msgspec.structs.asdict(ask.read(AssetBody))
+        return 200, self._venue.change_asset(**{name: value for name, value in wanted.items() if value is not None})
 
     def _settings(self, ask: Ask) -> Answer:
         wanted = ask.read(SettingsBody)

@@ -152,6 +152,20 @@ class Venue:
             for quote in self.state.quotes.all():
                 lifecycle.quote_moved(self.state, quote.symbol)
 
+    @exact
+    def change_asset(self, symbol: str, **changes: object) -> Asset:
+        """Change what is said of an instrument and done with it from now on. Raises LookupError, ValueError."""
+        asset = self.state.assets.find(symbol)
+        if asset is None:
+            raise LookupError(f"no such asset: {symbol}")
+        asset = msgspec.convert({**msgspec.structs.asdict(asset), **changes}, Asset)
+        for step in (asset.quantity_step, asset.minimum_quantity):
+            if step is not None and not step > 0:
+                raise ValueError("steps and minimums are positive")
+        self.state.assets.add(asset)
+        lifecycle.quote_moved(self.state, asset.symbol)
+        return asset
+
     def change_settings(self, **changes: object) -> None:
         """Change how the venue behaves from now on."""
         self.state.settings = msgspec.convert({**msgspec.structs.asdict(self.state.settings), **changes}, Settings)

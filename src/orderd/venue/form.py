@@ -48,7 +48,7 @@ def account(ask: Ask) -> Refused | None:
 
 
 def asset(ask: Ask) -> Refused | None:
-    if not ask.asset.is_tradable:
+    if not (ask.asset.is_tradable and ask.asset.is_active):
         return Refused(reason=Reason.NOT_TRADABLE, details={"symbol": ask.asset.symbol})
     if ask.is_fractional and not ask.asset.is_fractionable:
         return Refused(reason=Reason.NOT_FRACTIONABLE, details={"symbol": ask.asset.symbol})

@@ -117,6 +117,8 @@ def _primed(state: State, order: Order) -> Order:
 
 def price_now(state: State, order: Order) -> Decimal | None:
     """What the order would trade at now; None when it would not."""
+    if _is_halted(state, order):
+        return None
     if order.order_class is not OrderClass.MLEG:
         return matching.price_for(order, state.quote(order.symbol))
     legs = state.book.legs(order)
@@ -124,6 +126,11 @@ def price_now(state: State, order: Order) -> Decimal | None:
     if net is None or order.limit_price is None:
         return net
     return net if net <= order.limit_price else None  # a credit is a negative price
+
+
+def _is_halted(state: State, order: Order) -> bool:
+    traded = state.book.legs(order) if order.order_class is OrderClass.MLEG else (order,)
+    return any(state.asset(each.symbol).is_halted for each in traded)
 
 
 def quote_moved(state: State, symbol: str) -> None:
@@ -144,7 +151,8 @@ def consider(state: State, order: Order) -> None:
 
 def _followed(state: State, order: Order) -> Order:
     is_coin = order.asset_class is AssetClass.CRYPTO
-    if order.type not in matching.TRIGGERED_TYPES or not (is_coin or state.phase() is Phase.REGULAR):
+    is_on = (is_coin or state.phase() is Phase.REGULAR) and not _is_halted(state, order)
+    if order.type not in matching.TRIGGERED_TYPES or not is_on:
         return order
     quote = state.quote(order.symbol)
     if order.type is OrderType.TRAILING_STOP and order.status in WORKING and not order.is_triggered:

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 
-from orderd.brokers.alpaca import bodies, errors, listing, parse, replies, rules, stops
+from orderd.brokers.alpaca import assets, bodies, errors, listing, parse, replies, rules, stops
 from orderd.brokers.alpaca.client import AlpacaClient, AnswerLost, NotConnected, Request, Response
 from orderd.brokers.alpaca.fields import ParseError
 from orderd.core import trade_steps
@@ -20,6 +20,7 @@ from orderd.core.turnstiles import Staged
 from orderd.core.values import BrokerOrderId, Reason
 from orderd.ports import (
     Absent,
+    AssetOutcome,
     BrokerAccount,
     BrokerClock,
     BrokerError,
@@ -232,6 +233,14 @@ class AlpacaAdapter:
             return parse.clock(body)
         except ParseError as error:
             raise BrokerError(f"GET /v2/clock: {error}") from None
+
+    async def asset(self, symbol: str, *, timeout_s: float) -> AssetOutcome:
+        """GET /v2/assets/{symbol}, as a read."""
+        match await self._send(Lane.READ, assets.request(symbol), timeout_s):
+            case (Response() as response, _):
+                return assets.outcome(symbol, response)
+            case NotSent() | Unknown() as lost:
+                return CannotTell(message=f"{lost.code}: {lost.message}")
 
     # ----------------------------------------------------------------------------------------------------------- stream
 

@@ -93,6 +93,12 @@ def is_absent(response: Response) -> bool:
     return found is not None and found.code == "40410000" and bool(re.match(r"order (is )?not found", found.message))
 
 
+def is_no_asset(response: Response) -> bool:
+    """Whether this is Alpaca's own word that it knows no such instrument."""
+    found = complaint(response) if response.status == 404 else None  # noqa: PLR2004
+    return found is not None and found.code == "40410000" and found.message.startswith("asset not found for ")
+
+
 def is_rate_limited(response: Response) -> bool:
     """Whether Alpaca itself says that the minute's requests are used up: nothing was done."""
     found = complaint(response) if response.status == 429 else None  # noqa: PLR2004

@@ -123,10 +123,13 @@ def _exact(value: str | int | Decimal, key: str) -> Decimal:
 
 def flag(row: Json, key: str) -> bool:
     """Return the boolean, False when absent. Raises ParseError for another type."""
+    return said_flag(row, key) or False
+
+
+def said_flag(row: Json, key: str) -> bool | None:
+    """Return the boolean, None when nothing is said. Raises ParseError for another type."""
     value = row.get(key)
-    if value is None:
-        return False
-    if isinstance(value, bool):
+    if value is None or isinstance(value, bool):
         return value
     raise ParseError(f"{key} is not true or false")
 

@@ -22,6 +22,7 @@ from orderd.brokers.alpaca.fields import (
     read_moment,
     required,
     required_number,
+    said_flag,
     text,
     when,
 )
@@ -339,7 +340,7 @@ def account(body: bytes) -> BrokerAccount:
         buying_power=required_number(row, "buying_power"),
         is_trading_blocked=any([flag(row, block) for block in blocks]),
         multiplier=number(row, "multiplier"),
-        may_short=None if row.get("shorting_enabled") is None else flag(row, "shorting_enabled"),
+        may_short=said_flag(row, "shorting_enabled"),
         options_level=None if (level := number(row, "options_trading_level")) is None else int(level),
         raw=body,
     )

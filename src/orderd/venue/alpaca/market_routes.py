@@ -22,15 +22,17 @@ FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2029, 12, 31)
 
 @exact
 def assets(call: Call) -> Answer:
-    """GET /assets: active shares unless another class is asked for."""
+    """GET /assets: shares unless another class is asked for, of any status unless one is."""
     wanted = call.query.get("asset_class") or AssetClass.EQUITY.value
     status, exchange = call.query.get("status", ""), call.query.get("exchange", "")
     rows = [
         render.asset_json(asset)
         for asset in call.venue.state.assets.all()
-        if asset.asset_class == wanted and (not exchange or asset.exchange == exchange)
+        if asset.asset_class == wanted
+        and (not exchange or asset.exchange == exchange)
+        and status in {"", render.asset_status(asset)}
     ]
-    return 200, rows if status in {"", "active"} else []
+    return 200, rows
 
 
 @exact

@@ -309,6 +309,11 @@ def movement_json(movement: CashMovement) -> Json:
     return shown
 
 
+def asset_status(asset: Asset) -> str:
+    """`active` or `inactive`."""
+    return "active" if asset.is_active else "inactive"
+
+
 def asset_json(asset: Asset) -> Json:
     """The Asset object of shares and coins."""
     is_coin = asset.asset_class is AssetClass.CRYPTO
@@ -326,14 +331,19 @@ def asset_json(asset: Asset) -> Json:
         "marginable": asset.is_marginable,
         "name": asset.name,
         "shortable": asset.is_shortable,
-        "status": "active",
+        "status": asset_status(asset),
         "symbol": asset.symbol,
-        "tradable": asset.is_tradable,
+        "tradable": asset.is_tradable and asset.is_active,
     }
+    step, least = asset.quantity_step, asset.minimum_quantity
     if is_coin:
-        least = text(round_to(1 / asset.price, NANO))
-        return shown | {"min_order_size": least, "min_trade_increment": text(NANO), "price_increment": text(NANO)}
-    return shown | {"borrow_status": "easy_to_borrow" if asset.is_shortable else "not_available"}
+        step, least = step or NANO, least or round_to(1 / asset.price, NANO)
+        shown["price_increment"] = text(NANO)
+    if step is not None:
+        shown["min_trade_increment"] = text(step)
+    if least is not None:
+        shown["min_order_size"] = text(least)
+    return shown if is_coin else shown | {"borrow_status": "easy_to_borrow" if asset.is_shortable else "not_available"}
 
 
 def contract_json(asset: Asset, contract: Contract, underlying: Asset, quote: Quote) -> Json:

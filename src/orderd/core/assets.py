@@ -1,0 +1,32 @@
+"""An instrument as its broker describes it: what may be traded of it, and in which steps."""
+
+from decimal import Decimal
+
+from orderd.core.order import AssetClass
+from orderd.core.values import EXACT, Value
+
+
+class Asset(Value, frozen=True, kw_only=True):
+    """The broker's words. None where it does not say: that is not judged here.
+
+    Quantities in units of the instrument, prices in the quote currency per unit.
+    """
+
+    symbol: str
+    asset_class: AssetClass | None = None
+    is_listed: bool = True
+    """False: the broker knows nothing of this name."""
+    is_tradable: bool | None = None
+    is_shortable: bool | None = None
+    is_fractionable: bool | None = None
+    quantity_step: Decimal | None = None
+    """The smallest change of a quantity; positive."""
+    minimum_quantity: Decimal | None = None
+    """The smallest quantity of an order."""
+    price_step: Decimal | None = None
+    """The smallest change of a price, where it is one for all prices; positive."""
+
+
+def is_whole(value: Decimal, step: Decimal) -> bool:
+    """Whether a value is a whole number of (positive) steps. Exact up to 100 digits."""
+    return not EXACT.remainder(value, step)
