@@ -56,6 +56,14 @@ def test_the_step_of_a_share(changes: dict[str, object], step: str | None) -> No
     assert assets.parse(said(SHARE, **changes)).quantity_step == (None if step is None else D(step))
 
 
+@pytest.mark.parametrize(
+    ("attributes", "splits"),
+    [(None, None), ([], False), (["has_options"], False), (["x", "fractional_eh_enabled"], True)],
+)
+def test_whether_parts_of_a_share_are_traded_outside_the_session(attributes: object, splits: bool | None) -> None:
+    assert assets.parse(said(SHARE, attributes=attributes)).splits_outside_session is splits
+
+
 def test_what_is_not_said_is_not_known() -> None:
     assert assets.parse(b'{"symbol": "KO"}') == Asset(symbol="KO")
     assert assets.parse(said(SHARE, **{"class": "treasury"})).quantity_step is None
@@ -67,6 +75,7 @@ def test_what_is_not_said_is_not_known() -> None:
     "body",
     [
         b"", b"[]", b"null", b"<html>", b"{}", said(SHARE, symbol=""), said(SHARE, symbol=7.5),
+        said(SHARE, attributes="ipo"), said(SHARE, attributes=[1]),
         said(SHARE, tradable="yes"), said(SHARE, shortable=1), said(SHARE, fractionable="true"),
         *(said(COIN, **{name: value}) for name in ("min_trade_increment", "min_order_size", "price_increment")
           for value in ("0", "-0.1", "NaN", "Infinity", "1e999", "a lot", True, [])),

@@ -308,6 +308,7 @@ BAD_VALUES = {
     "accounts.a.risk.allowed_symbols": [["aapl"], 5, [""], ["A B"]],
     "accounts.a.risk.max_open_positions": [0, "1.5", True],
     "accounts.a.risk.check_buying_power": [1, "yes", "", 0],
+    "accounts.a.risk.allow_fractions": [1, "yes", "", 0],
     "accounts.a.risk.max_orders_per_minute": [0, 1_000_001, "fast", True],
     "accounts.a.risk.duplicate_window_s": [0.5, "0", "86400.1", "NaN"],
     "accounts.a.risk.max_daily_loss_percent": [2.5, "0", "100.01", "-1", "nan"],

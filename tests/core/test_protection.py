@@ -79,6 +79,28 @@ class TestStops:
         market.run()
         assert [stop.terms.quantity for stop in market.all.stops] == [4, 6]
 
+    @pytest.mark.parametrize(
+        ("first", "then", "stopped"), [("4", "5.5", "4 5.5"), ("2.5", "7.5", "2.5 7.5"), ("4", "6", "4")]
+    )
+    def test_a_stop_is_added_where_a_part_of_a_unit_cannot_be_changed(
+        self, first: str, then: str, stopped: str
+    ) -> None:
+        market = bought(Market(refuses_opposite=False, can_replace_splits=False), Decimal(first))
+        market.works(market.stop)
+        market.fills(market.entry, Decimal(then))
+        market.run()
+        assert [str(stop.terms.quantity) for stop in market.all.stops] == stopped.split()
+        asked = market.all.stops[0].pending_replace
+        assert (None if asked is None else asked.terms.quantity) == (Decimal(10) if stopped == "4" else None)
+
+    def test_a_stop_about_a_part_of_a_unit_is_moved_in_place(self) -> None:
+        market = bought(Market(refuses_opposite=False, can_replace_splits=False), Decimal("2.5"))
+        market.works(market.stop)
+        market.trade = msgspec.structs.replace(market.trade, stop_price=Decimal("19.5"))
+        market.run()
+        assert market.stop.pending_replace is not None
+        assert market.stop.pending_replace.terms.stop_price == Decimal("19.5")
+
     def test_a_refused_change_is_not_asked_for_again(self) -> None:
         market = bought(Market(refuses_opposite=False), 4)
         market.works(market.stop)

@@ -51,6 +51,7 @@ HAPPENS = st.lists(st.tuples(st.sampled_from(sorted(HAPPENINGS)), st.integers(0,
     on_entry_end=st.sampled_from(list(OnEntryEnd)),
     refuses_opposite=st.booleans(),
     can_replace_quantity=st.booleans(),
+    can_replace_splits=st.booleans(),
 )
 def test_whatever_happens_it_never_sells_twice_and_ends_protected_or_closed(
     happens: list[tuple[str, int, int]],

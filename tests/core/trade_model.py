@@ -72,6 +72,7 @@ class Market:
     on_entry_end: OnEntryEnd = OnEntryEnd.CLOSE
     refuses_opposite: bool = True
     can_replace_quantity: bool = True
+    can_replace_splits: bool = True
     takes_exits: bool = True
     is_frozen: bool = False
     trade: Trade = field(init=False)
@@ -123,6 +124,7 @@ class Market:
             held=held,
             refuses_opposite=self.refuses_opposite,
             can_replace_quantity=self.can_replace_quantity,
+            can_replace_splits=self.can_replace_splits,
             takes_exits=self.takes_exits,
             is_frozen=self.is_frozen,
             refused=tuple(self.refused.items()),

@@ -45,7 +45,6 @@ def test_what_the_broker_says_is_judged_before_anything_is_sent(tmp_path: Path) 
         change("AMD", quantity_step="0.01")
         cases = (
             ({"symbol": "RGC", **RESTING}, "NOT_TRADABLE"),
-            ({"symbol": "NOSUCH", **RESTING}, "NOT_TRADABLE"),
             ({"symbol": "OCGN", "limit_price": "900", **SELL}, "NOT_SHORTABLE"),
             ({"symbol": "MSFT", "limit_price": "900", "quantity": "1.5", **SELL}, "NOT_SHORTABLE"),
             ({"symbol": "OCGN", "quantity": "0.5", **RESTING}, "NOT_FRACTIONABLE"),
@@ -141,14 +140,19 @@ def test_what_was_said_is_renewed_beside_orders_and_forgotten_after_hours(tmp_pa
 
 def test_a_name_that_was_unknown_may_be_listed_any_moment(tmp_path: Path) -> None:
     async def story(world: World) -> None:
-        assert await preview(world, symbol="NEW", **RESTING) == "NOT_TRADABLE"
+        for key in ("k-1", "k-2"):
+            assert await told(world, key, symbol="NEW", **RESTING) == "40010001", "the broker's own refusal"
+        assert readings(world) == 2, "which has it read again"
         assets_here = world.face.venue.state.assets
         listed = assets_here.find("F")
         assert listed is not None
-        assets_here.add(type(listed)(symbol="NEW", name="New", price=listed.price))
-        assert await preview(world, symbol="NEW", **RESTING) == "NOT_TRADABLE"
-        await asyncio.sleep(NOT_LISTED_S)
         assert await preview(world, symbol="NEW", **RESTING) == ""
+        new = type(listed)(symbol="NEW", name="New", price=listed.price, is_tradable=False)
+        assets_here.add(new)
+        assert await preview(world, symbol="NEW", **RESTING) == ""
+        assert readings(world) == 3
+        await asyncio.sleep(NOT_LISTED_S)
+        assert await preview(world, symbol="NEW", **RESTING) == "NOT_TRADABLE"
 
     live(tmp_path, story)
 

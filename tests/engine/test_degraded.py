@@ -96,9 +96,8 @@ async def lookups_have_used_the_budget(world: World) -> None:
     """A dozen outcomes are not known, and all that lookups may have of this minute is gone."""
     arm(world, FaultKind.ANSWER_STATUS, method="POST", status=504, is_accepted=False)
     arm(world, FaultKind.ANSWER_STATUS, method="GET", path="/v2/orders:", status=500)
-    symbols = "AAPL AMZN NVDA GOOG TSLA META AMD SPY QQQ F BRK.B OCGN"
-    for number, symbol in enumerate(symbols.split()):
-        await world.submit(client_order_id=f"lost-{number}", symbol=symbol, limit_price="0.5")
+    for number in range(12):
+        await world.submit(client_order_id=f"lost-{number}", symbol=f"S{number}", limit_price="0.5")
     await asyncio.sleep(30)
 
 

@@ -78,10 +78,6 @@ def test_a_short_sale_needs_what_can_be_borrowed(order: OrderIntent, exposure: d
     assert verdict(order, **{"position": Decimal(0), **exposure}) == code
 
 
-def test_a_name_that_the_broker_does_not_know() -> None:
-    assert verdict(intent(), asset=about(is_listed=False)) == "NOT_TRADABLE"
-
-
 def test_only_whole_units_are_sold_short() -> None:
     half = asked(side=Side.SELL, terms=terms(quantity=dec("0.5")))
     assert verdict(half, position=Decimal(0)) == "NOT_SHORTABLE"

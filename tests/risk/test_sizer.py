@@ -100,11 +100,21 @@ def test_a_contract_of_100_costs_and_risks_a_hundred_times_as_much() -> None:
         ({"equity": "-5"}, "BELOW_STEP"),
         ({"buying_power": "49.99"}, "BELOW_STEP"),
         ({"buying_power": "-1"}, "BELOW_STEP"),
+        ({"minimum": "501"}, "BELOW_MINIMUM"),
+        ({"minimum": "501", "step": "501"}, "BELOW_STEP"),
+        ({"minimum": "0.5", "step": "0.1", "buying_power": "20"}, "BELOW_MINIMUM"),
     ],
 )
 def test_nothing_has_a_reason(changes: dict[str, str | Side], why: str) -> None:
     made = {name: value if isinstance(value, Side) else Decimal(value) for name, value in changes.items()}
     assert code(sized(**made)) == why
+
+
+def test_what_the_minimum_allows() -> None:
+    assert sized(minimum=Decimal(500)).quantity == 500
+    assert sized(minimum=Decimal("NaN")).quantity == 500
+    part = sized(step=Decimal("1e-9"), stop=Decimal("49.3"), minimum=Decimal("0.1"))
+    assert (part.quantity, part.bound_by) == (Decimal("357.142857142"), "RISK")
 
 
 @pytest.mark.parametrize("name", ["entry", "stop", "multiplier", "step", "equity", "buying_power"])

@@ -18,6 +18,11 @@ SELL = {"side": Side.SELL}
         ({"is_active": False}, {}, Reason.NOT_TRADABLE),
         ({"is_shortable": False}, SELL, Reason.NOT_SHORTABLE),
         ({"is_fractionable": False}, {"quantity": d("0.5")}, Reason.NOT_FRACTIONABLE),
+        (
+            {"splits_outside_session": False},
+            {"quantity": d("0.5"), "type": OrderType.LIMIT, "limit_price": d(1), "extended_hours": True},
+            Reason.INVALID,
+        ),
     ],
 )
 def test_an_instrument_is_changed_and_changed_back(

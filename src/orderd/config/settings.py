@@ -106,6 +106,11 @@ class RiskSettings(BaseModel):
         Allowed('a positive decimal in quotes, up to "1000"'),
     ] = None
     """Largest value of a sized position, in percent of the equity."""
+    allow_fractions: Annotated[Annotated[bool, BeforeValidator(checks.flag)] | None, Allowed("true or false")] = None
+    """Whether a long trade is sized in parts of a share where the broker trades them. Unset: in whole shares.
+
+    At Alpaca the stop of such a trade lasts a day and is placed again after it; the entry must be a day order.
+    """
     approval_above_notional: Annotated[
         AnyDecimal | None, Allowed('a positive decimal in quotes, such as "25000", in the account\'s currency')
     ] = None

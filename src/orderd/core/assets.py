@@ -1,9 +1,13 @@
 """An instrument as its broker describes it: what may be traded of it, and in which steps."""
 
 from decimal import Decimal
+from typing import Final
 
 from orderd.core.order import AssetClass
 from orderd.core.values import EXACT, Value
+
+WHOLE: Final = Decimal(1)
+"""One unit: a share, a coin, a contract."""
 
 
 class Asset(Value, frozen=True, kw_only=True):
@@ -14,8 +18,6 @@ class Asset(Value, frozen=True, kw_only=True):
 
     symbol: str
     asset_class: AssetClass | None = None
-    is_listed: bool = True
-    """False: the broker knows nothing of this name."""
     is_tradable: bool | None = None
     is_shortable: bool | None = None
     is_fractionable: bool | None = None
@@ -25,6 +27,8 @@ class Asset(Value, frozen=True, kw_only=True):
     """The smallest quantity of an order."""
     price_step: Decimal | None = None
     """The smallest change of a price, where it is one for all prices; positive."""
+    splits_outside_session: bool | None = None
+    """Whether a part of a unit is traded outside the regular session."""
 
 
 def is_whole(value: Decimal, step: Decimal) -> bool:

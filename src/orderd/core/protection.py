@@ -15,6 +15,7 @@ from itertools import takewhile
 
 import msgspec
 
+from orderd.core.assets import WHOLE, is_whole
 from orderd.core.order import EventSource, Order, OrderRole, OrderState
 from orderd.core.trade import (
     INSISTENT,
@@ -415,7 +416,9 @@ def _resized(stop: Order, leaves: Decimal, price: Decimal, world: World) -> Repl
     total = add(stop.filled_quantity, leaves)
     terms = stop.terms
     is_other_size = total != terms.quantity
-    may_not = stop.order_id in world.unchangeable or (is_other_size and not world.can_replace_quantity)
+    is_split = not (is_whole(total, WHOLE) and is_whole(terms.quantity or ZERO, WHOLE))
+    can_be = world.can_replace_quantity and (world.can_replace_splits or not is_split)
+    may_not = stop.order_id in world.unchangeable or (is_other_size and not can_be)
     if leaves <= 0 or may_not or stop.state not in WORKING:
         return None
     wanted = msgspec.structs.replace(terms, quantity=total, stop_price=price)

@@ -37,6 +37,8 @@ class World(Value, frozen=True, kw_only=True):
     """Such an order has been asked to end, and has not yet."""
     refuses_opposite: bool = True
     can_replace_quantity: bool = True
+    can_replace_splits: bool = True
+    """The same where a quantity is, or becomes, no whole number of units."""
     takes_exits: bool = True
     """The session is open, or the broker takes an exit outside it."""
     opens_in_s: Decimal | None = None

@@ -9,7 +9,7 @@ from orderd.wire.results import EXIT_REASON_TAG
 
 
 def intent_of(trade: Trade, child: Child, times_in_force: frozenset[TimeInForce]) -> OrderIntent:
-    """The intent of one of the trade's orders. `times_in_force`: those that the broker takes for the instrument."""
+    """The intent of one of the trade's orders. `times_in_force`: those that the broker takes for its quantity."""
     is_entry = child.role is OrderRole.ENTRY
     side = trade.signal.side if is_entry else trade.exit_side
     return OrderIntent(

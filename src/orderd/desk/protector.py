@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from orderd.core.instruments import asset_class_of_symbol
-from orderd.core.order import AssetClass, Order, OrderRole
+from orderd.core.order import Order, OrderRole
 from orderd.core.protection import next_step
 from orderd.core.trade import Child, ExitReason, Trade, TradeOrders, TradeState, figures
 from orderd.core.trade_life import TradeEvent, TradeStep, follow
@@ -112,6 +112,8 @@ class Protector:
         await around.account.recovered.wait()
         if around.account.is_stopping:
             return
+        if (trade := self._book.get(trade_id)) is not None:
+            around.account.assets.ask(trade.signal.symbol)
         async with self._book.lock(trade_id):
             await around.refresh_clock()
             await self.attend(trade_id)
@@ -247,14 +249,13 @@ class Protector:
     async def _note(self, trade: Trade, step: Step, orders: TradeOrders) -> Trade:
         """Write down what is about to be done."""
         around = self.around[trade.account_id]
-        asset_class = _asset_class(trade)
         record = noted(
             trade,
             step,
             at=around.account.clock.now(),
             session=around.session,
             last_stop=orders.stops[-1].order_id if orders.stops else None,
-            tick=around.account.broker.price_increment(asset_class, trade.stop_price),
+            tick=around.increment(trade.signal.symbol, trade.stop_price),
             exit_price=around.exit_price(trade),
         )
         if record is None:
@@ -287,8 +288,8 @@ class Protector:
 
     async def _send(self, trade: Trade, child: Child) -> bool:
         account = self.around[trade.account_id].account
-        order_class = account.broker.capabilities(_asset_class(trade))
-        intent = intent_of(trade, child, order_class.times_in_force)
+        can = account.broker.capabilities(asset_class_of_symbol(trade.signal.symbol))
+        intent = intent_of(trade, child, can.times_for(child.quantity))
         try:
             result = await self._engine.submit(intent, wait=api.Wait.JOURNAL, timeout_s=0)
         except EngineError as error:
@@ -360,7 +361,3 @@ class Protector:
 
 def _versions(orders: TradeOrders) -> Sequence[tuple[str, int]]:
     return [(order.order_id, order.version) for order in orders.all]
-
-
-def _asset_class(trade: Trade) -> AssetClass:
-    return asset_class_of_symbol(trade.signal.symbol)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
+from orderd.core.assets import WHOLE, is_whole
 from orderd.core.instruments import asset_class_of_symbol
 from orderd.core.order import AssetClass, Order, OrderClass, OrderRole, OrderState, Side
 from orderd.core.trade import Trade, TradeOrders
@@ -119,6 +120,7 @@ class Surroundings:
             is_opposite_ending=bool(waiting),
             refuses_opposite=can.opposite_orders is not OppositeOrders.ALLOWED,
             can_replace_quantity=can.can_replace_quantity,
+            can_replace_splits=can.can_replace_splits,
             takes_exits=self.is_open or asset_class is AssetClass.CRYPTO or self.exit_price(trade) is not None,
             opens_in_s=self._opens_in_s(now_ns),
             is_frozen=is_frozen,
@@ -136,9 +138,19 @@ class Surroundings:
         can = self.account.broker.capabilities(asset_class)
         if self.is_open or offset is None or last is None or not can.takes_extended_hours:
             return None
+        asset = self.account.assets.get(trade.signal.symbol)
+        if asset is not None and asset.splits_outside_session is False and not is_whole(trade.open_quantity, WHOLE):
+            return None
         factor = EXACT.divide(offset, Decimal(100))
         price = multiply(last, subtract(Decimal(1), factor) if trade.sign > 0 else add(Decimal(1), factor))
-        return beyond(price, self.account.broker.price_increment(asset_class, price), trade.sign)
+        return beyond(price, self.increment(trade.signal.symbol, price), trade.sign)
+
+    def increment(self, symbol: str, price: Decimal) -> Decimal | None:
+        """The step of a price of about this size: the instrument's own, else that of its class. None: any."""
+        asset = self.account.assets.get(symbol)
+        if asset is not None and asset.price_step is not None:
+            return asset.price_step
+        return self.account.broker.price_increment(asset_class_of_symbol(symbol), price)
 
     def _refused(self, orders: TradeOrders) -> tuple[tuple[OrderId, Refused], ...]:
         sort = self.account.broker.sort_refusal

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from decimal import Decimal
 
+from orderd.core.assets import Asset, is_whole
 from orderd.core.order import OrderType
 from orderd.core.trade import Signal, Trade
 from orderd.core.values import canonical
@@ -19,7 +20,7 @@ def check_increments(signal: Signal, increment: Callable[[Decimal], Decimal | No
 
 def check_increment(field: str, price: Decimal, increment: Decimal | None) -> None:
     """Raise INVALID for a price that is no whole number of ticks."""
-    if increment is not None and price % increment:
+    if increment is not None and not is_whole(price, increment):
         rule = f"must be a whole number of {canonical(increment)}"
         raise EngineError(
             Kind.INVALID,
@@ -27,6 +28,20 @@ def check_increment(field: str, price: Decimal, increment: Decimal | None) -> No
             f"{field} {rule}",
             fields=((field, rule),),
             metadata={"field": field, "increment": canonical(increment)},
+        )
+
+
+def check_step(quantity: Decimal | None, asset: Asset | None) -> None:
+    """Raise INVALID for a part of a trade that no order could close, as far as its instrument is known."""
+    step = None if asset is None else asset.quantity_step
+    if quantity is not None and step is not None and not is_whole(quantity, step):
+        rule = f"must be a whole number of {canonical(step)}"
+        raise EngineError(
+            Kind.INVALID,
+            "QUANTITY_STEP",
+            f"quantity {rule}",
+            fields=(("quantity", rule),),
+            metadata={"field": "quantity", "step": canonical(step)},
         )
 
 

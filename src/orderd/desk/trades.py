@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import structlog
 
 from orderd.core import keys
+from orderd.core.assets import WHOLE
 from orderd.core.instruments import asset_class_of_symbol, multiplier_of_symbol
 from orderd.core.order import EventSource, Order, OrderRole, OrderType
 from orderd.core.trade import Asked, Child, ExitReason, OnPartial, Signal, Trade, TradeState
@@ -23,8 +24,9 @@ from orderd.core.trade_moves import candle_counted, close_asked, rearmed, stop_m
 from orderd.core.values import ZERO, Value, canonical
 from orderd.desk.intents import intent_of
 from orderd.desk.protector import Protector
+from orderd.desk.steps import step_of
 from orderd.desk.trade_asks import OpenTrade
-from orderd.desk.trade_refusals import check_increment, check_increments, ended, same_content, unknown
+from orderd.desk.trade_refusals import check_increment, check_increments, check_step, ended, same_content, unknown
 from orderd.desk.tradebook import TradeBook
 from orderd.engine import api
 from orderd.engine.engine import is_answered
@@ -89,6 +91,7 @@ class TradeDesk:
         if known is not None:
             same_content(known, ask)
             return known, True
+        await self._protector.around[ask.account_id].account.assets.look(ask.signal.symbol)
         self.check(ask)
         sizing = None if ask.quantity is not None else await self.size(ask.account_id, ask.signal)
         try:
@@ -102,10 +105,10 @@ class TradeDesk:
 
     def check(self, ask: OpenTrade) -> None:
         """Refuse what cannot be protected, and prices that no order could have. Nothing is recorded then."""
-        account = self._protector.around[ask.account_id].account
-        asset_class = asset_class_of_symbol(ask.signal.symbol)
-        check_increments(ask.signal, lambda price: account.broker.price_increment(asset_class, price))
-        can_rest = OrderType.STOP in account.broker.capabilities(asset_class).order_types
+        around, symbol = self._protector.around[ask.account_id], ask.signal.symbol
+        check_increments(ask.signal, lambda price: around.increment(symbol, price))
+        can = around.account.broker.capabilities(asset_class_of_symbol(symbol))
+        can_rest = OrderType.STOP in can.types_for(WHOLE if ask.quantity is None else ask.quantity)
         if (ask.signal.extended_hours or not can_rest) and not ask.accept_unprotected:
             what = "an extended-hours entry" if can_rest else f"{ask.signal.symbol} at this broker"
             raise EngineError(
@@ -118,6 +121,8 @@ class TradeDesk:
     async def size(self, account_id: str, signal: Signal, *, equity: Decimal | None = None) -> Sizing:
         """The quantity for a signal by the account's risk settings, with the broker's figures of now."""
         account = self._protector.around[account_id].account
+        asset = await account.assets.look(signal.symbol)
+        can = account.broker.capabilities(asset_class_of_symbol(signal.symbol))
         try:
             figures = await account.broker.account()
         except BrokerError as error:
@@ -130,6 +135,8 @@ class TradeDesk:
             equity=figures.equity if equity is None else equity,
             buying_power=figures.buying_power,
             multiplier=multiplier_of_symbol(signal.symbol),
+            step=step_of(asset, signal, can, allows_fractions=bool(account.policy.limits.allow_fractions)),
+            minimum=None if asset is None else asset.minimum_quantity,
         )
         return size(setup, account.policy.limits)
 
@@ -183,7 +190,7 @@ class TradeDesk:
                 if self._of(trade.trade_id).is_over:
                     return None
                 can = account.broker.capabilities(asset_class_of_symbol(trade.signal.symbol))
-                intent = intent_of(trade, entry, can.times_in_force)
+                intent = intent_of(trade, entry, can.times_for(entry.quantity))
                 result = await self._engine.submit(intent, wait=api.Wait.JOURNAL, timeout_s=0)
                 said = {"order_id": result.order.order_id, "trade_id": trade.trade_id, "trace_id": trade.trace_id}
                 log.info("order_submitted", **said, role=entry.role, quantity=canonical(entry.quantity))
@@ -247,6 +254,7 @@ class TradeDesk:
             if not self._is_repeat(trade, "close", request_id, "all" if quantity is None else str(quantity)):
                 if trade.is_over:
                     raise ended(trade)
+                check_step(quantity, self._protector.around[trade.account_id].account.assets.get(trade.signal.symbol))
                 if quantity is not None or trade.closing is None or trade.closing.target:
                     asked = close_asked(
                         trade,
@@ -313,9 +321,8 @@ class TradeDesk:
             raise EngineError(
                 Kind.FAILED_PRECONDITION, "TRADE_NOT_OPEN", text, subject=("orderd.Trade", trade.trade_id)
             )
-        account = self._protector.around[trade.account_id].account
-        asset_class = asset_class_of_symbol(trade.signal.symbol)
-        check_increment("stop_price", price, account.broker.price_increment(asset_class, price))
+        around = self._protector.around[trade.account_id]
+        check_increment("stop_price", price, around.increment(trade.signal.symbol, price))
         last = self._protector.last_price(trade)
         if last is not None and (price >= last if trade.sign > 0 else price <= last):
             raise EngineError(

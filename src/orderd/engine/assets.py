@@ -29,7 +29,7 @@ KEPT_S: Final = 4 * 3600
 RENEWED_S: Final = 3600
 """When it is asked for again beside the next order, which does not wait for it."""
 NOT_LISTED_S: Final = 60
-"""How long an instrument that the broker knows nothing of stays one: it may be listed any moment."""
+"""How long a name that the broker does not know is not asked for again: it may be listed any moment."""
 AGAIN_S: Final = 30
 """How long a reading that failed is not tried again: orders go on without it."""
 WAIT_S: Final = 2.0
@@ -41,8 +41,8 @@ _LEAST_READS: Final = 5
 
 
 class _Word(Value, frozen=True, kw_only=True):
-    """What was said; None when nothing could be read. Until when it is good, and when it is due to be asked for again
-    (monotonic ns).
+    """What was said; None when nothing could be read, or there is no such instrument. Until when it is good, and from
+    when on it is asked for again (monotonic ns).
     """
 
     asset: Asset | None
@@ -82,6 +82,11 @@ class Assets:
                 except TimeoutError:
                     log.warning("asset_unreadable", account_id=self._account.account_id, symbol=symbol, reason="late")
         return self.get(symbol)
+
+    def ask(self, symbol: str) -> None:
+        """Have it read beside everything else, when that is due."""
+        if self.is_due(symbol):
+            _ = self._begin(symbol)
 
     def watch(self, order: Order) -> None:
         """The broker has refused an order: what it said of the instrument may not be so any more."""
@@ -126,7 +131,7 @@ class Assets:
             case Asset():
                 return _word(said, asked_ns, KEPT_S, RENEWED_S)
             case NoAsset():
-                return _word(Asset(symbol=symbol, is_listed=False), asked_ns, NOT_LISTED_S, NOT_LISTED_S)
+                return _word(None, asked_ns, NOT_LISTED_S, NOT_LISTED_S)
             case CannotTell(message=message):
                 log.warning("asset_unreadable", account_id=self._account.account_id, symbol=symbol, reason=message)
                 nothing = _word(None, asked_ns, AGAIN_S, AGAIN_S)

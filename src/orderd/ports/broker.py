@@ -8,7 +8,7 @@ from typing import Protocol
 
 from orderd.core import trade_steps
 from orderd.core.activities import Activity
-from orderd.core.assets import Asset
+from orderd.core.assets import WHOLE, Asset, is_whole
 from orderd.core.facts import Execution, View
 from orderd.core.order import AssetClass, Order, OrderClass, OrderType, Terms, TimeInForce
 from orderd.core.turnstiles import Staged
@@ -49,8 +49,22 @@ class Capabilities(Value, frozen=True, kw_only=True):
     requests_per_minute: int
     opposite_orders: OppositeOrders
     """What it makes of an order that could meet an own resting one of the other side."""
+    split_types: frozenset[OrderType]
+    """Types of an order about a part of a unit; none: it trades whole units only."""
+    split_times: frozenset[TimeInForce]
+    """Times in force of such an order."""
+    can_replace_splits: bool
+    """Whether a replace may change a quantity from, or to, such a part."""
     takes_extended_hours: bool
     """Whether a limit order may execute outside the regular session."""
+
+    def times_for(self, quantity: Decimal) -> frozenset[TimeInForce]:
+        """Times in force of an order about so much."""
+        return self.times_in_force if is_whole(quantity, WHOLE) else self.split_times
+
+    def types_for(self, quantity: Decimal) -> frozenset[OrderType]:
+        """Types of an order about so much."""
+        return self.order_types if is_whole(quantity, WHOLE) else self.split_types
 
 
 class Acked(Value, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ Rule 4: a denial is about what the order is. What only came too soon is told to 
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 
-from orderd.core.assets import is_whole
+from orderd.core.assets import WHOLE, is_whole
 from orderd.core.order import (
     CLOSING_INTENTS,
     CLOSING_ROLES,
@@ -27,7 +27,6 @@ from orderd.risk.crossing import crossed
 from orderd.risk.limits import PRICE_UNAVAILABLE, Exposure, Limits, TradingState, usable
 
 PERCENT = Decimal(100)
-WHOLE = Decimal(1)
 _OPENING_INTENTS = frozenset({PositionIntent.BUY_TO_OPEN, PositionIntent.SELL_TO_OPEN})
 _ENTRIES_WITH_EXITS = frozenset({OrderClass.BRACKET, OrderClass.OTO})
 COVERED_LEVEL, LONG_LEVEL, SPREAD_LEVEL = 1, 2, 3
@@ -142,9 +141,8 @@ def _flags(intent: OrderIntent, exposure: Exposure, _: Limits) -> Iterator[Reaso
     standing, asset = exposure.standing, exposure.asset
     if standing.is_trading_blocked:
         yield _no("TRADING_BLOCKED", "the broker has blocked trading in this account")
-    if asset is not None and (not asset.is_listed or asset.is_tradable is False):
-        what = f"{intent.symbol} cannot be traded at the broker"
-        yield _no("NOT_TRADABLE", what if asset.is_listed else f"the broker knows no {intent.symbol}")
+    if asset is not None and asset.is_tradable is False:
+        yield _no("NOT_TRADABLE", f"{intent.symbol} cannot be traded at the broker")
     if usable(exposure.multiplier) is None:
         yield _no("MULTIPLIER_UNKNOWN", "what one contract delivers is not known: an adjusted option")
     if exposure.asset_class is AssetClass.US_OPTION:

@@ -69,6 +69,8 @@ class Limits(Value, frozen=True, kw_only=True):
     """Most money that one trade may lose."""
     max_position_percent: Decimal | None = None
     """Largest value of one position, in percent of the equity."""
+    allow_fractions: bool | None = None
+    """Whether a trade is sized in parts of a share where the broker trades them; unset: in whole shares."""
     approval_above_notional: Decimal | None = None
     """Value above which the intent of a decision waits for a person; unset: never."""
     approval_price_percent: Decimal | None = None

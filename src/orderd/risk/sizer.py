@@ -34,6 +34,8 @@ class Setup(Value, frozen=True, kw_only=True):
     buying_power: Decimal | None
     multiplier: Decimal | None = Decimal(1)
     step: Decimal | None = WHOLE
+    minimum: Decimal | None = None
+    """The smallest quantity that the broker takes, None where it has none."""
 
 
 class Sizing(Value, frozen=True, kw_only=True):
@@ -69,11 +71,8 @@ def size(setup: Setup, limits: Limits) -> Sizing:
         bounds.append((_floor(_share(equity, limits.max_position_percent), unit, step), MAX_POSITION))
     bounds.append((_floor(power, unit, step), BUYING_POWER))
     quantity, bound_by = min(bounds, key=lambda bound: bound[0])
-    if quantity <= 0:
-        text = f"{bound_by} allows less than one step of {canonical(step)}"
-        bound_by, reason = "", _why("BELOW_STEP", text)
-    else:
-        reason = None
+    if reason := _too_little(setup, quantity, step, bound_by):
+        quantity, bound_by = ZERO, ""
     return Sizing(
         setup=setup,
         quantity=quantity,
@@ -83,6 +82,19 @@ def size(setup: Setup, limits: Limits) -> Sizing:
         notional=multiply(quantity, unit),
         reason=reason,
     )
+
+
+def _too_little(setup: Setup, quantity: Decimal, step: Decimal, bound_by: str) -> Reason | None:
+    """Why so little is nothing."""
+    least = usable(setup.minimum)
+    if quantity <= 0:
+        return _why("BELOW_STEP", f"{bound_by} allows less than one step of {canonical(step)}")
+    if least is not None and quantity < least:
+        return _why(
+            "BELOW_MINIMUM",
+            f"{bound_by} allows {canonical(quantity)}, the broker takes no less than {canonical(least)}",
+        )
+    return None
 
 
 def _risk(equity: Decimal, limits: Limits) -> Decimal:

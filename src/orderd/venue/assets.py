@@ -34,6 +34,8 @@ class Asset(msgspec.Struct, frozen=True, kw_only=True):
     """False: still listed, traded no more."""
     is_halted: bool = False
     """True: orders are taken and rest, nothing executes."""
+    splits_outside_session: bool = True
+    """Whether a part of a share is traded in extended hours."""
     quantity_step: Decimal | None = None
     """Told as the least increment of a quantity; None: what its class has."""
     minimum_quantity: Decimal | None = None

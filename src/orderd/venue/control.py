@@ -38,6 +38,7 @@ class AssetBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     is_shortable: bool | None = None
     is_active: bool | None = None
     is_halted: bool | None = None
+    splits_outside_session: bool | None = None
     quantity_step: Decimal | None = None
     minimum_quantity: Decimal | None = None
 

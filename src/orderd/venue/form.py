@@ -132,6 +132,8 @@ def hours(ask: Ask) -> Refused | None:
         return invalid("extended hours order must be DAY or GTC limit orders")
     if new.extended_hours and new.order_class is not OrderClass.SIMPLE:
         return invalid("extended hours order must be simple orders")
+    if new.extended_hours and ask.is_fractional and not ask.asset.splits_outside_session:
+        return invalid("extended hours orders for fractions of this asset are not supported")
     gate = AUCTION_GATES.get(new.time_in_force)
     if gate is not None and not ask.state.sessions.is_always_open:
         clock = ask.state.now.astimezone(NEW_YORK).time()

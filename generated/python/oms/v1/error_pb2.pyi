@@ -45,6 +45,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INVALID_ARGUMENT. The bytes are not a message of the expected type."""
     ERROR_REASON_PRICE_INCREMENT: _ErrorReason.ValueType  # 6
     """INVALID_ARGUMENT. A price is not a whole number of the instrument's price increments; metadata names field and increment."""
+    ERROR_REASON_QUANTITY_STEP: _ErrorReason.ValueType  # 7
+    """INVALID_ARGUMENT. A quantity is not a whole number of the instrument's steps; metadata names field and step."""
     ERROR_REASON_ORDER_NOT_FOUND: _ErrorReason.ValueType  # 20
     """NOT_FOUND. There is no such order, or the caller may not see it."""
     ERROR_REASON_ACCOUNT_NOT_FOUND: _ErrorReason.ValueType  # 21
@@ -177,6 +179,8 @@ ERROR_REASON_MALFORMED_MESSAGE: ErrorReason.ValueType  # 5
 """INVALID_ARGUMENT. The bytes are not a message of the expected type."""
 ERROR_REASON_PRICE_INCREMENT: ErrorReason.ValueType  # 6
 """INVALID_ARGUMENT. A price is not a whole number of the instrument's price increments; metadata names field and increment."""
+ERROR_REASON_QUANTITY_STEP: ErrorReason.ValueType  # 7
+"""INVALID_ARGUMENT. A quantity is not a whole number of the instrument's steps; metadata names field and step."""
 ERROR_REASON_ORDER_NOT_FOUND: ErrorReason.ValueType  # 20
 """NOT_FOUND. There is no such order, or the caller may not see it."""
 ERROR_REASON_ACCOUNT_NOT_FOUND: ErrorReason.ValueType  # 21

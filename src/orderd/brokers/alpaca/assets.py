@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from orderd.brokers.alpaca import errors, words
 from orderd.brokers.alpaca.client import Request, Response
-from orderd.brokers.alpaca.fields import Json, ParseError, as_object, decode, number, required, said_flag, text
+from orderd.brokers.alpaca.fields import Json, ParseError, as_list, as_object, decode, number, required, said_flag, text
 from orderd.brokers.alpaca.symbols import canonical, to_alpaca
 from orderd.core.assets import Asset
 from orderd.core.order import AssetClass
@@ -51,7 +51,19 @@ def parse(body: bytes) -> Asset:
         quantity_step=step,
         minimum_quantity=_positive(row, "min_order_size"),
         price_step=_positive(row, "price_increment"),
+        splits_outside_session=_splits_outside_session(row),
     )
+
+
+def _splits_outside_session(row: Json) -> bool | None:
+    """Return whether fractions are traded in extended hours, which needs an attribute of its own."""
+    attributes = row.get("attributes")
+    if attributes is None:
+        return None
+    listed = as_list(attributes, "attributes")
+    if not all(isinstance(each, str) for each in listed):
+        raise ParseError("attributes are not texts")
+    return "fractional_eh_enabled" in listed
 
 
 def _positive(row: Json, key: str) -> Decimal | None:

@@ -52,6 +52,13 @@ _CLASSES = {
     AssetClass.US_OPTION: frozenset({OrderClass.SIMPLE, OrderClass.MULTILEG}),
     AssetClass.CRYPTO: frozenset({OrderClass.SIMPLE}),
 }
+_SPLIT_TYPES = {
+    **_TYPES,
+    AssetClass.US_EQUITY: _ALL_TYPES - {OrderType.TRAILING_STOP},
+    AssetClass.US_OPTION: frozenset(),
+}
+_SPLIT_TIMES = {**_TIMES, AssetClass.US_EQUITY: frozenset({TimeInForce.DAY}), AssetClass.US_OPTION: frozenset()}
+"""Of orders about a part of a share, or a coin: the reference's table of types, classes and times."""
 _PLACES = {AssetClass.US_EQUITY: QUANTITY_PLACES, AssetClass.US_OPTION: 0, AssetClass.CRYPTO: QUANTITY_PLACES}
 
 
@@ -71,6 +78,9 @@ def capabilities(asset_class: AssetClass, *, settle_s: float, requests_per_minut
         quantity_places=_PLACES[asset_class],
         requests_per_minute=requests_per_minute,
         opposite_orders=OppositeOrders.PRICE_RULE,
+        split_types=_SPLIT_TYPES[asset_class],
+        split_times=_SPLIT_TIMES[asset_class],
+        can_replace_splits=False,
         takes_extended_hours=asset_class is AssetClass.US_EQUITY,
     )
 
@@ -159,9 +169,9 @@ def _fractional(order: Order) -> str:
         return ""
     if order.intent.order_class is not OrderClass.SIMPLE:
         return "FRACTIONAL: simple orders only"
-    if terms.time_in_force is not TimeInForce.DAY:
+    if terms.time_in_force not in _SPLIT_TIMES[order.asset_class]:
         return "FRACTIONAL: day orders only"
-    return "FRACTIONAL: no trailing stops" if terms.type is OrderType.TRAILING_STOP else ""
+    return "" if terms.type in _SPLIT_TYPES[order.asset_class] else "FRACTIONAL: no trailing stops"
 
 
 # -------------------------------------------------------------------------------------------------------------- prices

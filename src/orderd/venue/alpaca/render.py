@@ -319,7 +319,10 @@ def asset_json(asset: Asset) -> Json:
     is_coin = asset.asset_class is AssetClass.CRYPTO
     margin = 30 if asset.is_marginable else 100
     shown: Json = {
-        "attributes": ["fractional_eh_enabled"] if is_coin else ["fractional_eh_enabled", "has_options"],
+        "attributes": [
+            *(["fractional_eh_enabled"] if asset.splits_outside_session else []),
+            *([] if is_coin else ["has_options"]),
+        ],
         "class": asset.asset_class.value,
         "easy_to_borrow": asset.is_shortable,
         "exchange": asset.exchange,
