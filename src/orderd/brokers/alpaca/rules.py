@@ -52,12 +52,16 @@ _CLASSES = {
     AssetClass.US_OPTION: frozenset({OrderClass.SIMPLE, OrderClass.MULTILEG}),
     AssetClass.CRYPTO: frozenset({OrderClass.SIMPLE}),
 }
-_SPLIT_TYPES = {
-    **_TYPES,
+_SPLIT_TYPES: dict[AssetClass, frozenset[OrderType]] = {
     AssetClass.US_EQUITY: _ALL_TYPES - {OrderType.TRAILING_STOP},
     AssetClass.US_OPTION: frozenset(),
+    AssetClass.CRYPTO: _TYPES[AssetClass.CRYPTO],
 }
-_SPLIT_TIMES = {**_TIMES, AssetClass.US_EQUITY: frozenset({TimeInForce.DAY}), AssetClass.US_OPTION: frozenset()}
+_SPLIT_TIMES: dict[AssetClass, frozenset[TimeInForce]] = {
+    AssetClass.US_EQUITY: frozenset({TimeInForce.DAY}),
+    AssetClass.US_OPTION: frozenset(),
+    AssetClass.CRYPTO: _TIMES[AssetClass.CRYPTO],
+}
 """Of orders about a part of a share, or a coin: the reference's table of types, classes and times."""
 _PLACES = {AssetClass.US_EQUITY: QUANTITY_PLACES, AssetClass.US_OPTION: 0, AssetClass.CRYPTO: QUANTITY_PLACES}
 
