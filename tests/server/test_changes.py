@@ -8,6 +8,7 @@ import pytest
 from oms.v1 import error_pb2
 from oms.v1 import order_pb2 as opb
 from oms.v1 import order_service_pb2 as pb
+from orderd.core.assets import Asset
 from orderd.core.values import Reason
 from orderd.engine.api import CancelAllAsk, CancelResult, OrderRef, Preview, ReplaceAsk, Wait
 from orderd.engine.errors import EngineError, Kind
@@ -199,6 +200,7 @@ async def test_a_preview_tells_and_records_nothing(house: House) -> None:
         complaint="no fractions here",
         estimated_cost=Decimal("1000.00"),
         broker_request=b'{"symbol": "AAPL"}',
+        asset=Asset(symbol="AAPL", is_tradable=True, is_fractionable=False, quantity_step=Decimal("1.0")),
     )
     request = order_request(client_order_id="", trace_id="t")
     answer = await house.orders.PreviewOrder(pb.PreviewOrderRequest(order=request))
@@ -208,6 +210,9 @@ async def test_a_preview_tells_and_records_nothing(house: House) -> None:
     assert answer.broker_request == '{"symbol": "AAPL"}'
     assert [violation.description for violation in answer.field_violations] == ["no fractions here"]
     assert answer.client_order_id.startswith("t-")
+    known = answer.instrument
+    assert (known.symbol, known.tradable, known.fractionable, known.quantity_step) == ("AAPL", True, False, "1")
+    assert (known.HasField("shortable"), known.minimum_quantity, known.price_step) == (False, "", "")
     assert house.engine.journal.head == 0
 
 
@@ -215,6 +220,7 @@ async def test_a_preview_that_would_pass(house: House) -> None:
     answer = await house.orders.PreviewOrder(pb.PreviewOrderRequest(order=order_request()))
     assert (answer.valid, answer.risk_verdict.allowed) == (True, True)
     assert (answer.risk_verdict.code, answer.estimated_cost, len(answer.field_violations)) == ("", "", 0)
+    assert not answer.HasField("instrument")
 
 
 async def test_a_malformed_order_is_what_a_preview_is_for(house: House) -> None:

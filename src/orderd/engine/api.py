@@ -6,6 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
+from orderd.core.assets import Asset
 from orderd.core.facts import Verdicts, View
 from orderd.core.order import Mode, Order, OrderIntent, OrderState, TimeInForce
 from orderd.core.values import Reason, Value
@@ -35,6 +36,8 @@ class Preview(Value, frozen=True, kw_only=True):
     complaint: str
     estimated_cost: Decimal | None
     broker_request: bytes
+    asset: Asset | None = None
+    """The instrument in the broker's words, None when they are not known."""
 
 
 class OrderRef(Value, frozen=True, kw_only=True):

@@ -87,6 +87,7 @@ class OrderEngine:
             complaint=complaint,
             estimated_cost=estimated_cost(order),
             broker_request=b"" if complaint else workers.account.broker.request_body(order),
+            asset=workers.account.assets.get(intent.symbol),
         )
 
     # --------------------------------------------------------------------------------------------------------- find

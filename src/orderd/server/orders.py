@@ -19,6 +19,7 @@ from orderd.server.call import Call
 from orderd.server.errors import error_message, invalid, reason_number, refuse
 from orderd.wire import splice
 from orderd.wire.asks import Invalid, SubmitAsk
+from orderd.wire.instruments import instrument_message
 from orderd.wire.messages import complete_order_bytes, text_of
 from orderd.wire.validate_changes import cancel_all_ask, cancel_ask, replace_ask, unsuited
 from orderd.wire.validate_order import batch_ask, preview_ask, submit_ask
@@ -206,6 +207,8 @@ def _preview_message(preview: api.Preview, client_order_id: str) -> pb.PreviewOr
     if preview.denial is not None:
         answer.risk_verdict.code = preview.denial.code
         answer.risk_verdict.message = preview.denial.message
+    if preview.asset is not None:
+        answer.instrument.CopyFrom(instrument_message(preview.asset))
     if preview.complaint:
         answer.field_violations.add(field="order", description=preview.complaint)
     return answer

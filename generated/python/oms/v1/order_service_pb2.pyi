@@ -829,6 +829,7 @@ class PreviewOrderResponse(_message.Message):
     BROKER_REQUEST_FIELD_NUMBER: _builtins.int
     FIELD_VIOLATIONS_FIELD_NUMBER: _builtins.int
     CLIENT_ORDER_ID_FIELD_NUMBER: _builtins.int
+    INSTRUMENT_FIELD_NUMBER: _builtins.int
     valid: _builtins.bool
     """True when every field is well formed and the risk gate lets the order pass."""
     estimated_cost: _builtins.str
@@ -847,6 +848,10 @@ class PreviewOrderResponse(_message.Message):
     def field_violations(self) -> _containers.RepeatedCompositeFieldContainer[_error_pb2.FieldViolation]:
         """All problems of all fields."""
 
+    @_builtins.property
+    def instrument(self) -> Global___Instrument:
+        """The order's instrument in the broker's words. Absent when they are not known: then nothing of it is judged."""
+
     def __init__(
         self,
         *,
@@ -856,14 +861,72 @@ class PreviewOrderResponse(_message.Message):
         broker_request: _builtins.str = ...,
         field_violations: _abc.Iterable[_error_pb2.FieldViolation] | None = ...,
         client_order_id: _builtins.str = ...,
+        instrument: Global___Instrument | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["risk_verdict", b"risk_verdict"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["instrument", b"instrument", "risk_verdict", b"risk_verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["broker_request", b"broker_request", "client_order_id", b"client_order_id", "estimated_cost", b"estimated_cost", "field_violations", b"field_violations", "risk_verdict", b"risk_verdict", "valid", b"valid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["broker_request", b"broker_request", "client_order_id", b"client_order_id", "estimated_cost", b"estimated_cost", "field_violations", b"field_violations", "instrument", b"instrument", "risk_verdict", b"risk_verdict", "valid", b"valid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PreviewOrderResponse: _TypeAlias = PreviewOrderResponse  # noqa: Y015
+
+@_typing.final
+class Instrument(_message.Message):
+    """Instrument is what a broker says of a share or a coin. What it does not say is absent or empty."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    TRADABLE_FIELD_NUMBER: _builtins.int
+    SHORTABLE_FIELD_NUMBER: _builtins.int
+    FRACTIONABLE_FIELD_NUMBER: _builtins.int
+    QUANTITY_STEP_FIELD_NUMBER: _builtins.int
+    MINIMUM_QUANTITY_FIELD_NUMBER: _builtins.int
+    PRICE_STEP_FIELD_NUMBER: _builtins.int
+    symbol: _builtins.str
+    """Canonical symbol."""
+    tradable: _builtins.bool
+    """Whether it can be traded."""
+    shortable: _builtins.bool
+    """Whether it can be sold short."""
+    fractionable: _builtins.bool
+    """Whether parts of a unit are traded."""
+    quantity_step: _builtins.str
+    """Smallest change of a quantity."""
+    minimum_quantity: _builtins.str
+    """Smallest quantity of an order."""
+    price_step: _builtins.str
+    """Smallest change of a price, where it is one for all prices."""
+    def __init__(
+        self,
+        *,
+        symbol: _builtins.str = ...,
+        tradable: _builtins.bool | None = ...,
+        shortable: _builtins.bool | None = ...,
+        fractionable: _builtins.bool | None = ...,
+        quantity_step: _builtins.str = ...,
+        minimum_quantity: _builtins.str = ...,
+        price_step: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fractionable", b"_fractionable", "_shortable", b"_shortable", "_tradable", b"_tradable", "fractionable", b"fractionable", "shortable", b"shortable", "tradable", b"tradable"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fractionable", b"_fractionable", "_shortable", b"_shortable", "_tradable", b"_tradable", "fractionable", b"fractionable", "minimum_quantity", b"minimum_quantity", "price_step", b"price_step", "quantity_step", b"quantity_step", "shortable", b"shortable", "symbol", b"symbol", "tradable", b"tradable"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__fractionable: _TypeAlias = _typing.Literal["fractionable"]  # noqa: Y015
+    _WhichOneofArgType__fractionable: _TypeAlias = _typing.Literal["_fractionable", b"_fractionable"]  # noqa: Y015
+    _WhichOneofReturnType__shortable: _TypeAlias = _typing.Literal["shortable"]  # noqa: Y015
+    _WhichOneofArgType__shortable: _TypeAlias = _typing.Literal["_shortable", b"_shortable"]  # noqa: Y015
+    _WhichOneofReturnType__tradable: _TypeAlias = _typing.Literal["tradable"]  # noqa: Y015
+    _WhichOneofArgType__tradable: _TypeAlias = _typing.Literal["_tradable", b"_tradable"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fractionable) -> _WhichOneofReturnType__fractionable | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__shortable) -> _WhichOneofReturnType__shortable | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tradable) -> _WhichOneofReturnType__tradable | None: ...
+
+Global___Instrument: _TypeAlias = Instrument  # noqa: Y015
 
 @_typing.final
 class RiskVerdict(_message.Message):
