@@ -140,6 +140,8 @@ class Trade(Value, frozen=True, kw_only=True):
     on_entry_end: OnEntryEnd = OnEntryEnd.CLOSE
     accept_unprotected: bool = False
     tags: tuple[tuple[str, str], ...] = ()
+    enter_by: datetime | None = None
+    """When the entry may not be sent any more, because its decision is over then; None: as long as any order."""
     multiplier: Decimal | None = Decimal(1)
     state: TradeState = TradeState.PENDING
     protection: Protection = Protection.NONE

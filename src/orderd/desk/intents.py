@@ -23,6 +23,7 @@ def intent_of(trade: Trade, child: Child, times_in_force: frozenset[TimeInForce]
         decision_id=_decision(trade, child),
         trade_id=trade.trade_id,
         decided_time=trade.signal.signal_time if is_entry else None,
+        valid_until_time=trade.enter_by if is_entry else None,
         reference_price=trade.signal.entry_price if is_entry else None,
         strategy=trade.signal.strategy,
         role=child.role,

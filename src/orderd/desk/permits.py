@@ -7,6 +7,7 @@ decision says by now.
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 from orderd.core.decisions import Decision, Refusal, forbidden, unapproved
 from orderd.core.order import OrderIntent
@@ -46,13 +47,14 @@ class DecisionPermits:
             raise refused(refusal, decision)
 
     @asynccontextmanager
-    async def trade(self, ask: OpenTrade) -> AsyncGenerator[None]:
-        """Hold the decision of a trade. Raises EngineError when the trade may not be opened."""
+    async def trade(self, ask: OpenTrade) -> AsyncGenerator[datetime | None]:
+        """Hold the decision of a trade; yields when that is over. Raises EngineError when it may not be opened."""
+        named = self._decisions.book.find(ask.account_id, ask.decision_id) if ask.decision_id else None
         async with self._held(ask.account_id, ask.decision_id, ask.client_trade_id) as decision:
             if decision is not None and not self._is_known(ask):
                 self._check(decision)
                 await self._check_approved(decision, lambda: self._sizes.is_large_trade(ask))
-            yield
+            yield None if named is None else named.said.expires_time
 
     def _is_known(self, ask: OpenTrade) -> bool:
         return self._journal.find_record(RecordKind.TRADE, ask.account_id, ask.client_trade_id) is not None

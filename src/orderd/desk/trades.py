@@ -8,7 +8,7 @@ Rule 3: what writes runs to its end although the caller leaves: a record that is
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -55,8 +55,8 @@ class TradeDesk:
         self._engine = engine
         self._protector = protector
         self._opening: dict[tuple[str, str], asyncio.Lock] = {}
-        self.permit: Callable[[OpenTrade], AbstractAsyncContextManager[None]] = lambda _ask: nullcontext()
-        """Holds the decision that a trade names, and refuses what it does not allow."""
+        self.permit: Callable[[OpenTrade], AbstractAsyncContextManager[datetime | None]] = lambda _: nullcontext()
+        """Holds the decision that a trade names and tells when it is over; refuses what it does not allow."""
 
     # ------------------------------------------------------------------------------------------------------------ open
 
@@ -79,14 +79,14 @@ class TradeDesk:
         key = (ask.account_id, ask.client_trade_id)
         lock = self._opening.setdefault(key, asyncio.Lock())
         try:
-            async with self.permit(ask), lock:
-                trade, is_replay = await self._opened(ask)
+            async with self.permit(ask) as expires, lock:
+                trade, is_replay = await self._opened(ask, expires)
                 return trade, await self._entered(trade), is_replay
         finally:
             if not lock.locked():
                 self._opening.pop(key, None)
 
-    async def _opened(self, ask: OpenTrade) -> tuple[Trade, bool]:
+    async def _opened(self, ask: OpenTrade, expires: datetime | None) -> tuple[Trade, bool]:
         known = self._book.find(ask.account_id, ask.client_trade_id)
         if known is not None:
             same_content(known, ask)
@@ -95,7 +95,7 @@ class TradeDesk:
         self.check(ask)
         sizing = None if ask.quantity is not None else await self.size(ask.account_id, ask.signal)
         try:
-            return await self._book.record((self._created(ask, sizing),), EventSource.CLIENT), False
+            return await self._book.record((self._created(ask, sizing, expires),), EventSource.CLIENT), False
         except RecordTakenError:
             known = self._book.find(ask.account_id, ask.client_trade_id)
             if known is None:
@@ -140,10 +140,11 @@ class TradeDesk:
         )
         return size(setup, account.policy.limits)
 
-    def _created(self, ask: OpenTrade, sizing: Sizing | None) -> TradeStep:
+    def _created(self, ask: OpenTrade, sizing: Sizing | None, expires: datetime | None) -> TradeStep:
         """The trade's first version: with its entry named, or, sized to nothing, with the reason."""
         account = self._protector.around[ask.account_id].account
         now = account.clock.now()
+        young_until = now + timedelta(seconds=account.policy.send_within_s)
         quantity = ask.quantity if sizing is None else sizing.quantity
         trade = Trade(
             trade_id=account.ids.new(),
@@ -161,6 +162,7 @@ class TradeDesk:
             accept_unprotected=ask.accept_unprotected,
             is_disarmed=ask.accept_unprotected,
             tags=ask.tags,
+            enter_by=expires if expires is not None and expires <= young_until else None,
             multiplier=multiplier_of_symbol(ask.signal.symbol),
         )
         if not quantity:

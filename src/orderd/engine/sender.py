@@ -115,8 +115,8 @@ class Sender:
         """One order's turn: its send, and a pause of its symbol when it provably did not leave."""
         pause_s: float | None = None
         ready = staged or await self._stage(turn.order_id)
-        if ready is not None and (no := self._account.forbidden(ready.order)) is not None:
-            # The state was set while this was being written: it provably did not leave.
+        if ready is not None and (no := self._unsendable(ready.order)) is not None:
+            # The state was set, or its time ran out, while this was being written: it provably did not leave.
             await self._give_up(ready.order, *no)
             ready = None
         if ready is not None:
