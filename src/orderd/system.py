@@ -149,6 +149,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Virtual seconds."""
         return self._virtual.now
 
+    def doze(self, seconds: float) -> None:
+        """Let time pass in which nothing happens, as on a machine that sleeps: what was due by then is late."""
+        self._virtual.now += seconds
+
 
 def run_virtual(main: Callable[[], Awaitable[T]]) -> T:
     """Run `main` on a fresh virtual loop to its end. Raises StalledError when nothing can happen any more."""

@@ -5,6 +5,7 @@ looks on. Now and then the faults pause: then every trade must soon be protected
 """
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -18,16 +19,19 @@ from orderd.core.trade import OnEntryEnd, OnPartial, Signal, Trade
 from orderd.core.values import AccountId
 from orderd.desk.trade_asks import OpenTrade
 from orderd.engine.api import Wait
+from orderd.risk.breaker import Breaker
 from orderd.venue.core import Venue
 from orderd.venue.faults import Fault, FaultKind
-from tests.desk.judge import OVER, PROTECTION, TradeReferee
+from tests.desk.judge import OVER, PROTECTION
+from tests.desk.judge_risk import DeskReferee
+from tests.desk.risky import PRICES, RiskyDay, limits_of
+from tests.desk.risky import SITUATIONS as OF_RISK
 from tests.desk.trading import desk
 from tests.engine.world import ACCOUNT
-from tests.faults.chaos import Day, Told, live
+from tests.faults.chaos import Told, live
 from tests.faults.referee import Referee
 from tests.faults.rest import AGREE_S, Rest
 
-PRICES = {"KO": 86, "F": 11, "AMD": 160, "GOOG": 175, "NVDA": 125, "SPY": 550}
 LULL_S = 35.0
 """Seconds for which the broker can be reached, after which nothing may be held without its stop: what was told in
 frames that were lost is heard at the next comparison, after 25 seconds at the latest."""
@@ -55,6 +59,7 @@ SITUATIONS = frozenset(
         "died while unprotected",
         "a lull",
     }
+    | OF_RISK
 )
 OF_EVENTS = {
     "PROTECTED": "trade protected",
@@ -74,18 +79,22 @@ OF_ENDS = {
 }
 
 
-class TradeDay(Day):
+class TradeDay(RiskyDay):
     """One seed, of trades."""
 
     has_desk: ClassVar[bool] = True
-    referee: TradeReferee
+
+    @staticmethod
+    def chosen(seed: int) -> tuple[Mapping[str, object], Mapping[str, object]]:
+        """See `Day.chosen`."""
+        return {"sessions": "nyse"}, {"limits": limits_of(seed)}
 
     def seen_by(self, venues: Mapping[str, Venue]) -> Referee:
         """See `Day.seen_by`."""
         self.keys: list[str] = []
         self.traded: dict[str, str] = {}
         self.number = 0
-        return TradeReferee(self.world.database, venues)
+        return DeskReferee(self.world.database, venues, self.world.clock)
 
     async def judge(self) -> None:
         """See `Day.judge`."""
@@ -101,8 +110,13 @@ class TradeDay(Day):
         of_100 = {self._restate: theme.restates, self._jump: theme.jumps, self._fail: theme.failing_commits}
         for step, number in (of_100 | {self._end_session: theme.expires}).items():
             steps += [step] * -(-many * number // 200)
+        steps += self.of_risk()
         self.random.shuffle(steps)
         return steps
+
+    def while_stricter(self) -> list[Callable[[], Awaitable[None]]]:
+        """See `RiskyDay.while_stricter`."""
+        return [*super().while_stricter(), self._open_trade, self._open_trade, self._close_trade, self._market]
 
     def _arm(self) -> None:
         super()._arm()
@@ -114,7 +128,7 @@ class TradeDay(Day):
 
     def _asked(self, key: str) -> OpenTrade:
         """The trade that goes with a key: a repeat says the same."""
-        chance = __import__("random").Random(f"trade {self.seed} {key}")
+        chance = random.Random(f"trade {self.seed} {key}")
         symbol = chance.choice(sorted(PRICES))
         price = Decimal(PRICES[symbol])
         side = chance.choice((Side.BUY, Side.BUY, Side.BUY, Side.SELL))
@@ -203,7 +217,7 @@ class TradeDay(Day):
 
     async def bear(self, step: Callable[[], Awaitable[None]]) -> None:
         """See `Day.bear`; some steps are longer than any caller's patience."""
-        if step in (self._lull, self._outage):
+        if step in (self._lull, self._outage, *self.long_steps):
             await step()
         else:
             await super().bear(step)
@@ -230,7 +244,7 @@ class TradeDay(Day):
         if not self.world.is_dead:
             self.situations["a lull"] += 1
             self.referee.committed()
-            if said := self.uncovered():
+            if not self.referee.stands(ACCOUNT).freeze_protection and (said := self.uncovered()):
                 self.referee.breach(f"{LULL_S:g} s without a fault: " + "; ".join(said[:5]))
         for fault in armed:
             faults.arm(msgspec.structs.replace(fault, fault_id=0))
@@ -263,19 +277,24 @@ class TradeDay(Day):
             for trade in self.referee.trades.values():
                 self.situations["died while closing"] += trade.state == dpb.TRADE_STATE_CLOSING
                 self.situations["died while unprotected"] += PROTECTION[trade.protection] in {"UNPROTECTED", "ARMING"}
+        has_died = self.world.is_dead
         await super()._survive()
+        if has_died and not self.world.is_dead:
+            self.check_risk()
 
 
 class TradeRest(Rest):
     """One day's end."""
 
     _day: TradeDay
-    _referee: TradeReferee
+    _referee: DeskReferee
 
     async def judge(self) -> None:
         """Agreement and cover; again with everything closed; again after a restart, which changes nothing."""
         await self._agree(AGREE_S)
+        await self._day.thaw()
         await self._wait(self._day.uncovered, COVERED_S, "after the last fault")
+        await self._wait(self._day.undone, COVERED_S, "after the last fault")
         await self._close_all()
         await self._agree(COVERED_S)
         await self._wait(self._day.uncovered, COVERED_S, "after everything was closed")
@@ -288,7 +307,8 @@ class TradeRest(Rest):
         ]
         assert not left, left
         await asyncio.sleep(5)
-        told = self._versions()
+        await self._wait(self._day.miscounted, AGREE_S, "after everything was closed")
+        told, breaker = self._versions(), self._breaker()
         await self._world.restart()
         await self._agree(AGREE_S)
         await asyncio.sleep(20)
@@ -299,9 +319,13 @@ class TradeRest(Rest):
             if told.get(trade_id) != trade.version and trade.signal.symbol not in self._day.unheard()
         ]
         assert not changed, f"a restart changed trades: {changed}"
+        assert self._breaker() == breaker, f"a restart changed the breaker: {breaker} became {self._breaker()}"
         await self._world.kill()
         self._referee.check_file()
         self._day.check()
+
+    def _breaker(self) -> Breaker:
+        return self._world.alive.workers.account.risk.day()
 
     def _versions(self) -> dict[str, int]:
         return {trade_id: trade.version for trade_id, trade in self._referee.trades.items()}

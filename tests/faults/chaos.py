@@ -102,6 +102,12 @@ class Day:
         self._count()
         self.referee.close()
 
+    @staticmethod
+    def chosen(seed: int) -> tuple[Mapping[str, object], Mapping[str, object]]:
+        """Options of the venue and of the account's policy, beside those of every day."""
+        del seed
+        return {}, {}
+
     def seen_by(self, venues: Mapping[str, Venue]) -> Referee:
         """Who looks on."""
         return Referee(self.world.database, venues)
@@ -370,7 +376,7 @@ def live(seed: int, directory: Path, *, orders: int = 40, kills: int = 3, of: ty
     """Live one day of this kind. Raises BreachError or whatever else went wrong."""
 
     async def main() -> Told:
-        day = of(seed=seed, world=_world(seed, directory, has_desk=of.has_desk), orders=orders, kills=kills)
+        day = of(seed=seed, world=_world(seed, directory, of), orders=orders, kills=kills)
         await day.run()
         return Told(digest(day.world.database), day.situations, day.slowest_s)
 
@@ -379,17 +385,18 @@ def live(seed: int, directory: Path, *, orders: int = 40, kills: int = 3, of: ty
     return told
 
 
-def _world(seed: int, directory: Path, *, has_desk: bool) -> World:
+def _world(seed: int, directory: Path, of: type[Day]) -> World:
     theme = theme_of(seed)
+    of_venue, of_policy = of.chosen(seed)
     policy = {"parallel_submits": 3, "reconcile_interval_s": (5, 10, 25)[seed // 3 % 3]}
     return World(
         directory,
         seed,
-        venue_options={"partial_rate": Decimal("0.3"), "carries_fills": theme.carries_fills},
-        policy=policy | dict(theme.policy),
+        venue_options={"partial_rate": Decimal("0.3"), "carries_fills": theme.carries_fills, **of_venue},
+        policy=policy | dict(theme.policy) | dict(of_policy),
         account_ids=(ACCOUNT, OTHER) if theme.has_neighbour else (ACCOUNT,),
         slowest_commit_s=theme.slowest_commit_s,
-        has_desk=has_desk,
+        has_desk=of.has_desk,
     )
 
 

@@ -89,6 +89,8 @@ def live_one(seed: int, orders: int, deaths: int, folder: Path, *, of: str) -> L
     try:
         told = live(seed, directory, orders=orders, kills=deaths)
     except Exception as error:  # noqa: BLE001 - whatever went wrong on a day is what is asked for
+        while isinstance(error, ExceptionGroup):
+            error = error.exceptions[0]
         lines = traceback.format_exception_only(error)
         return Lived(seed=seed, failure="".join(lines).strip()[:2000])
     finally:
