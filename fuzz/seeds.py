@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from fuzz.desk_seeds import desk_records, desk_requests
 from oms.v1 import order_pb2 as opb
 from oms.v1 import order_service_pb2 as pb
-from oms.v1 import trade_service_pb2 as tpb
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FOUND: Final = ROOT / "fuzz" / "found"
@@ -41,6 +41,7 @@ max_order_notional = "100000"
 _TEXTS: Final = (
     "AAPL", "BRK.B", "BTC/USD", "BTCUSD", "AAPL250117C00150000", "101.25", "-0.000000001", "1e5", "NaN", "1_000", "",
     "-", "127.0.0.1:50051", "[::1]:0", "2026-11-23", "2026-11-23T15:00:00.123456789-05:00", "a=b\nc=d", "k-1",
+    "\x92\x91\xa1a\x05",  # the position in a page token
 )  # fmt: skip
 
 
@@ -63,7 +64,6 @@ def _requests() -> Iterator[bytes]:
     yield pb.ReplaceOrderRequest(order_id="o", request_id="r", quantity="5").SerializeToString()
     yield pb.ListOrdersRequest(symbols=["AAPL"], page_size=10, page_token="t").SerializeToString()
     yield pb.StreamOrderEventsRequest(after_sequence=5, symbols=["AAPL"]).SerializeToString()
-    yield tpb.StreamDeskEventsRequest(after_sequence=5, types=[1, 25], symbols=["AAPL"]).SerializeToString()
 
 
 def seeds(target: str) -> list[bytes]:
@@ -85,8 +85,8 @@ def _seeds(target: str) -> Iterator[bytes]:
             yield json.dumps(_FRAME).encode()
             yield json.dumps({"stream": "trade_updates", "data": _FRAME}).encode()
             yield from (body for name, body in samples.items() if name.startswith(("ws_", "sse_")))
-        case "request":
-            yield from _requests()
+        case "request" | "desk_request" | "desk_record":
+            yield from {"request": _requests, "desk_request": desk_requests, "desk_record": desk_records}[target]()
         case "config":
             yield _CONFIG.encode()
         case "venue_frame":
@@ -97,4 +97,4 @@ def _seeds(target: str) -> Iterator[bytes]:
             yield json.dumps(_BODY).encode()
             yield from (body for name, body in samples.items() if name.startswith("request_"))
         case _:
-            yield from (text.encode() for text in _TEXTS)
+            yield from (text.encode("latin-1") for text in _TEXTS)

@@ -14,12 +14,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import typer
 from google.protobuf.message import DecodeError
 
 from fuzz.judging import exact
 from oms.v1 import broker_service_pb2 as bpb
+from oms.v1 import decision_service_pb2 as cpb
+from oms.v1 import order_pb2 as opb
 from oms.v1 import order_service_pb2 as pb
+from oms.v1 import position_service_pb2 as ppb
+from oms.v1 import risk_service_pb2 as rpb
 from oms.v1 import trade_service_pb2 as tpb
 from orderd.brokers.alpaca import errors, parse, replies
 from orderd.brokers.alpaca.client import Response
@@ -28,11 +33,21 @@ from orderd.brokers.alpaca.symbols import canonical
 from orderd.cli import texts
 from orderd.config import SettingsError, load
 from orderd.core.order import AssetClass
+from orderd.desk import decisionbook, tradebook
+from orderd.desk import positions as desk_positions
+from orderd.engine import riskbook
 from orderd.venue.alpaca.face import AlpacaFace, Options
 from orderd.venue.core import Venue
 from orderd.venue.exchange import Request
 from orderd.wire import page_token, symbols, validate_changes, validate_desk_stream, validate_order, validate_queries
+from orderd.wire import validate_decisions as decisions
+from orderd.wire import validate_positions as positions
+from orderd.wire import validate_results as results
+from orderd.wire import validate_risk as risk
+from orderd.wire import validate_settling as settling
+from orderd.wire import validate_trades as trades
 from orderd.wire.fields import Fields
+from orderd.wire.risk import counted, counted_by_record
 
 Target = Callable[[bytes], None]
 LONGEST: Final = 64 * 1024
@@ -103,13 +118,54 @@ REQUESTS: Final[tuple[tuple[type[Any], Callable[[Any], object]], ...]] = (
     (pb.ListOrderEventsRequest, validate_queries.story_ask),
     (pb.StreamOrderEventsRequest, validate_queries.stream_ask),
     (bpb.ListBrokerOrdersRequest, validate_queries.broker_orders_ask),
-    (tpb.StreamDeskEventsRequest, validate_desk_stream.desk_stream_ask),
+    (bpb.ListDiscrepanciesRequest, settling.discrepancies_ask),
+    (bpb.ResolveDiscrepancyRequest, settling.settle_ask),
+    (bpb.ResolveOrderRequest, settling.resolve_order_ask),
 )
+DESK_REQUESTS: Final[tuple[tuple[type[Any], Callable[[Any], object]], ...]] = (
+    (tpb.StreamDeskEventsRequest, validate_desk_stream.desk_stream_ask),
+    (tpb.OpenTradeRequest, lambda request: trades.open_ask(request, account_id="paper")),
+    (tpb.CloseTradeRequest, trades.close_ask),
+    (tpb.MoveStopRequest, trades.move_ask),
+    (tpb.RearmStopRequest, trades.rearm_ask),
+    (tpb.AdvanceCandleRequest, trades.candle_ask),
+    (tpb.CancelPendingEntriesRequest, trades.pending_ask),
+    (tpb.GetTradeRequest, trades.get_trade_ask),
+    (tpb.ListTradesRequest, trades.trades_ask),
+    (tpb.ListCompletedTradesRequest, results.results_ask),
+    (tpb.GetPerformanceRequest, results.performance_ask),
+    (cpb.RecordDecisionRequest, lambda request: decisions.record_ask(request, account_id="paper")),
+    (cpb.RecordDecisionRequest, lambda request: decisions.record_ask(request, account_id="")),
+    (cpb.ApproveDecisionRequest, decisions.approve_ask),
+    (cpb.RejectDecisionRequest, decisions.reject_ask),
+    (cpb.GetDecisionRequest, decisions.get_decision_ask),
+    (cpb.ListDecisionsRequest, decisions.decisions_ask),
+    (rpb.SetTradingStateRequest, risk.state_ask),
+    (rpb.ResetCircuitBreakerRequest, risk.reset_ask),
+    (rpb.FlattenAccountRequest, risk.flatten_ask),
+    (rpb.SizePositionRequest, risk.size_ask),
+    (ppb.ListPositionsRequest, positions.positions_ask),
+    (ppb.GetPositionRequest, positions.position_ask),
+)
+LISTS: Final[tuple[type[Any], ...]] = (
+    pb.ListOrdersRequest, pb.ListFillsRequest, pb.ListOrderEventsRequest, bpb.ListBrokerOrdersRequest,
+    bpb.ListDiscrepanciesRequest, tpb.ListTradesRequest, tpb.ListCompletedTradesRequest, cpb.ListDecisionsRequest,
+    ppb.ListPositionsRequest,
+)  # fmt: skip
 
 
 def request(data: bytes) -> None:
-    """The bytes of a request, as each of the requests there are."""
-    for kind, check in REQUESTS:
+    """The bytes of a request about orders, as each of the requests there are."""
+    _checked(REQUESTS, data)
+
+
+def desk_request(data: bytes) -> None:
+    """The same for decisions, trades, risk and positions."""
+    _checked(DESK_REQUESTS, data)
+
+
+def _checked(requests: tuple[tuple[type[Any], Callable[[Any], object]], ...], data: bytes) -> None:
+    for kind, check in requests:
         try:
             message = kind.FromString(data)
         except DecodeError:
@@ -119,12 +175,25 @@ def request(data: bytes) -> None:
 
 def token(data: bytes) -> None:
     """A page token, alone and made of a position whose digest is right."""
-    for kind in (pb.ListOrdersRequest, pb.ListFillsRequest, pb.ListOrderEventsRequest, bpb.ListBrokerOrdersRequest):
+    for kind in LISTS:
         asked = kind(page_token=data.decode(errors="replace"))
         exact(page_token.read(asked, journal_id="j"))
         signed = page_token._digest(kind(), "j", data) + data
         asked = kind(page_token=page_token.base64.urlsafe_b64encode(signed).rstrip(b"=").decode())
         exact(page_token.read(asked, journal_id="j"))
+
+
+def desk_record(data: bytes) -> None:
+    """What the desk has remembered, from a row that somebody has damaged: a decoder's own error, or a value."""
+    for read in (tradebook._decode, decisionbook._decode, desk_positions._decode, riskbook._decode):
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+            read(data)
+    for kind in (tpb.DeskEvent, tpb.Trade, tpb.CompletedTrade, opb.Decision, rpb.RiskStatus, ppb.Position):
+        with contextlib.suppress(DecodeError):
+            kind.FromString(data)
+    for count in (counted, counted_by_record):
+        with contextlib.suppress(DecodeError, ArithmeticError):
+            count(data)
 
 
 def fields(data: bytes) -> None:
@@ -254,6 +323,8 @@ TARGETS: Final[Mapping[str, Target]] = {
     "broker_frame": broker_frame,
     "broker_words": broker_words,
     "request": request,
+    "desk_request": desk_request,
+    "desk_record": desk_record,
     "token": token,
     "fields": fields,
     "command_line": command_line,

@@ -119,6 +119,11 @@ DAMAGE = {
         "orders",
         "order_id is o-1 in its row and o-2 in its message",
     ),
+    "an order's state is no text": (
+        "UPDATE orders SET state = x'81a86f726465725f6964a1ff' WHERE order_id = 'o-1'",
+        "orders",
+        "o-1: cannot be read",
+    ),
     "an order's state": ("UPDATE orders SET state = x'c1' WHERE order_id = 'o-1'", "orders", "o-1: cannot be read"),
     "another order's state": (
         "UPDATE orders SET state = (SELECT state FROM orders WHERE order_id = 'o-2') WHERE order_id = 'o-1'",

@@ -106,3 +106,10 @@ def test_a_token_with_a_position_of_another_shape_is_refused() -> None:
     # What an older or newer server may have issued: the digest is right, the position is not ours.
     odd = token_of(question(), key=(None,))  # type: ignore[arg-type]
     assert isinstance(page_token.read(question(page_token=odd), journal_id=JOURNAL), Invalid)
+
+
+def test_a_token_with_a_position_that_is_no_text_is_refused() -> None:
+    position = bytes.fromhex("9291a1ff05")  # [[b"\xff"], 5], which a right digest can be made for
+    token = page_token._digest(question(), JOURNAL, position) + position
+    odd = base64.urlsafe_b64encode(token).decode().rstrip("=")
+    assert isinstance(page_token.read(question(page_token=odd), journal_id=JOURNAL), Invalid)

@@ -85,7 +85,7 @@ def faults(record: Record) -> Iterator[str]:
         booked = tuple(_fill.decode(fill.state) for fill in record.fills)
         kept = _order.decode(row.state)
         is_read = [_is_read(row.state, kept), *map(_is_read, [fill.state for fill in record.fills], booked)]
-    except (DecodeError, msgspec.MsgspecError) as error:
+    except (DecodeError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         yield f"cannot be read: {error}"
         return
     if not all(is_read):

@@ -64,7 +64,7 @@ def read(request: Listing, *, journal_id: str) -> Position | Invalid | None:
         return _refused("is not a token of this list; use next_page_token of the page before, with the same filters")
     try:
         return msgspec.msgpack.decode(position, type=Position)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return _refused("is not a token of this version of the server; begin with the first page")
 
 
