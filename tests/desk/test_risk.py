@@ -7,6 +7,7 @@ import asyncio
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from oms.v1 import order_pb2 as opb
@@ -212,6 +213,27 @@ def test_the_kill_switch_closes_long_short_and_what_no_trade_knows(tmp_path: Pat
         again = await flattened(world, close=True)
         assert again.is_flat
         assert not again.positions
+
+    live(tmp_path, story)
+
+
+def test_the_kill_switch_waits_for_an_exit_that_is_on_its_way(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        await world.submit(client_order_id="held", quantity="10")
+        await asyncio.sleep(1)
+        world.face.venue.set_auto_fill(is_on=False)
+        account = world.alive.workers.account
+        leaving = msgspec.structs.replace(intent(client_order_id="leaves", quantity="10", **SELL), role=OrderRole.EXIT)
+        await world.alive.engine.submit(leaving, wait=Wait.BROKER, timeout_s=5)
+        asked = asyncio.ensure_future(flattened(world, close=True))
+        await asyncio.sleep(5)
+        world.face.venue.fill("leaves")
+        world.pump()
+        proof = await asked
+        assert proof.is_flat
+        assert [each.exit_order_id for each in proof.positions] == [account.blotter.by_key("paper", "leaves")]
+        sold = [order for order in world.orders() if order.side == opb.SIDE_SELL]
+        assert [order.client_order_id for order in sold] == ["leaves"]
 
     live(tmp_path, story)
 

@@ -186,7 +186,7 @@ class Flattening:
     async def _exit(self, symbol: str, held: Decimal) -> tuple[str, str]:
         """Send what closes a position, less what is on its way to; the order's id, and why it is not done."""
         side = closing_side(held)
-        resting = self._account.blotter.on_side(self._account.account_id, symbol, side).values()
+        resting = list(self._account.blotter.on_side(self._account.account_id, symbol, side).values())
         quantity = subtract(abs(held), total(leaves_of(order) for order in resting))
         if quantity <= 0:
             await self._settled(resting)
