@@ -52,7 +52,7 @@ def to_open(key: str = "d-1", quantity: str | None = "10", **changes: Any) -> De
 
 def to_close(trade_id: str, key: str = "d-2", **changes: Any) -> Decided:  # noqa: ANN401
     """A decision to close a trade."""
-    asked = SendClose(trade_id=trade_id, request_id=f"c-{key}")
+    asked = SendClose(trade_id=trade_id, request_id=f"c-{key}", quantity=changes.pop("quantity", None))
     return _decided(key, asked, kind=DecisionKind.EXIT, side=Side.SELL, linked_trade_id=trade_id, **changes)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
@@ -10,8 +11,8 @@ import pytest
 from orderd.core.order import OrderState
 from orderd.core.trade import TradeState
 from orderd.engine.api import Wait
-from tests.desk.deciding import decisions, in_, naming, to_open
-from tests.desk.trading import desk, live
+from tests.desk.deciding import decisions, in_, naming, to_close, to_open
+from tests.desk.trading import desk, held, live, protected
 from tests.engine.world import World, intent
 
 
@@ -43,5 +44,23 @@ def test_an_order_whose_time_runs_out_while_it_is_written_does_not_leave(tmp_pat
         made = await world.alive.engine.submit(soon, wait=Wait.BROKER, timeout_s=5)
         assert made.order.state is OrderState.SUBMIT_FAILED
         assert not world.face.venue.ledger.orders
+
+    live(tmp_path, story)
+
+
+@pytest.mark.parametrize("commits", range(1, 11))
+def test_an_exit_of_a_part_is_carried_out_once_wherever_the_process_dies(tmp_path: Path, commits: int) -> None:
+    async def story(world: World) -> None:
+        trade = await protected(world)
+        world.arm("after commit", commits)
+        asked = decisions(world).record(to_close(trade.trade_id, execute=True, quantity=Decimal(3)))
+        with_it = asyncio.ensure_future(asked)
+        await asyncio.wait([world.death], timeout=20)
+        with_it.cancel()
+        await world.restart()
+        await asyncio.sleep(30)
+        known = decisions(world).book.find("paper", "d-2")
+        assert held(world) == (10 if known is None else 7)
+        assert desk(world).get(trade.trade_id).protected_quantity == held(world)
 
     live(tmp_path, story)

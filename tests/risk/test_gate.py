@@ -83,6 +83,8 @@ def test_what_is_proven_to_reduce_passes_unless_halted() -> None:
     sell = asked(side=Side.SELL)
     assert verdict(sell, TIGHT, position=Decimal(10)) == ""
     assert verdict(sell, TIGHT, position=Decimal(10), trading_state=TradingState.REDUCING) == ""
+    more = asked(side=Side.BUY)
+    assert verdict(more, position=Decimal(10), trading_state=TradingState.REDUCING) == "TRADING_REDUCING"
     assert verdict(sell, position=Decimal(10), trading_state=TradingState.HALTED) == "TRADING_HALTED"
 
 
