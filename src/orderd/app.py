@@ -201,6 +201,7 @@ async def _serve_on(  # noqa: PLR0917 - the parts of a server
         await desk.open()
         positions = PositionDesk(journal, feed, {str(w.account.account_id): w for w in workers})
         await positions.open()
+        desk.follow(positions.book)
         parts = DeskParts(
             trades=desk.trades, completed=completed, decisions=desk.decisions, positions=positions, risk=desk.risk
         )

@@ -5,14 +5,17 @@ answer comes when the test says so.
 """
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import msgspec
 
 from orderd.core import trade_steps as p
+from orderd.core.adjustments import Split
 from orderd.core.order import (
     EventSource,
+    Fill,
+    FillStatus,
     Order,
     OrderRole,
     OrderState,
@@ -23,10 +26,22 @@ from orderd.core.order import (
     Terms,
 )
 from orderd.core.protection import next_step
-from orderd.core.trade import WORKING, Closing, ExitReason, OnEntryEnd, OnPartial, Signal, Trade, TradeOrders, figures
+from orderd.core.trade import (
+    WORKING,
+    Closing,
+    ExitReason,
+    OnEntryEnd,
+    OnPartial,
+    Signal,
+    Trade,
+    TradeOrders,
+    figures,
+    is_mixed,
+)
+from orderd.core.trade_adjust import split_taken
 from orderd.core.trade_life import TradeEvent, TradeStep, follow
 from orderd.core.trade_moves import close_asked, noted
-from orderd.core.values import ZERO, AccountId, ClientOrderId, OrderId, Reason
+from orderd.core.values import ZERO, AccountId, BrokerOrderId, ClientOrderId, FillId, OrderId, Reason
 from tests.core.builders import AT, created, intent, terms
 
 QUIET_STEPS = 200
@@ -85,6 +100,7 @@ class Market:
     taken: list[p.Step] = field(default_factory=list)
     now: int = 0
     is_robbed: bool = False
+    is_split_suspected: bool = False
     last: p.Step = p.WAIT
 
     def __post_init__(self) -> None:
@@ -128,6 +144,8 @@ class Market:
             takes_exits=self.takes_exits,
             is_frozen=self.is_frozen,
             refused=tuple(self.refused.items()),
+            unchangeable=tuple(stop.order_id for stop in self.all.stops if is_mixed(self.trade, stop)),
+            is_split_suspected=self.is_split_suspected,
             session="2026-01-05",
         )
 
@@ -177,7 +195,8 @@ class Market:
                 child = self.trade.children[-1]
                 role = OrderRole.STOP_LOSS if isinstance(step, p.SendStop) else OrderRole.EXIT
                 price = child.price if role is OrderRole.STOP_LOSS else None
-                self._put(order(child.client_order_id, role, self.trade.exit_side, child.quantity, stop_price=price))
+                made = order(child.client_order_id, role, self.trade.exit_side, child.quantity, stop_price=price)
+                self._put(msgspec.structs.replace(made, created_time=self._at()))
             case p.CancelChild(order_id=order_id):
                 self.change(self.orders[order_id], pending_cancel=True, cancel_asked_by=EventSource.ENGINE)
             case p.ReplaceStop(order_id=order_id, quantity=quantity, price=price):
@@ -197,7 +216,7 @@ class Market:
         self.trade = record.after
         self.events.append(record.event)
 
-    def _at(self) -> object:
+    def _at(self) -> datetime:
         self.now += 1
         return AT + timedelta(seconds=self.now)
 
@@ -238,10 +257,33 @@ class Market:
             state=OrderState.FILLED if is_done else OrderState.PARTIALLY_FILLED,
             filled_quantity=total,
             filled_value=asked.filled_value + done * Decimal(price),
+            fills=(*asked.fills, self._executed(asked, done, Decimal(price))),
             pending_cancel=asked.pending_cancel and not is_done,
             pending_replace=None if is_done else asked.pending_replace,
         )
         self.held += done if asked.intent.side is Side.BUY else -done
+
+    def _executed(self, asked: Order, quantity: Decimal, price: Decimal) -> Fill:
+        at = self._at()
+        return Fill(
+            fill_id=FillId(f"{asked.order_id}-{len(asked.fills)}"),
+            broker_order_id=BrokerOrderId("b"),
+            cum_after=asked.filled_quantity + quantity,
+            quantity=quantity,
+            price=price,
+            status=FillStatus.LIVE,
+            source=EventSource.BROKER_STREAM,
+            occurred_time=at,
+            recorded_time=at,
+        )
+
+    def splits(self, new: int, old: int) -> None:
+        """The broker splits the shares, and it is booked."""
+        self.held = self.held * new / old
+        split = Split(at=self._at(), new=dec(new), old=dec(old), split_id=f"s-{self.now}")
+        record = split_taken(self.trade, split, tick=Decimal("0.01"), at=self._at())
+        assert record is not None
+        self._record(record)
 
     def busts(self, asked: Order, quantity: Decimal) -> None:
         """Some of what executed is taken back."""

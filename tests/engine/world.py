@@ -165,6 +165,7 @@ class World:
                     await completed.open()
                     await desk.open()
                     await positions.open()
+                    desk.follow(positions.book)
                 for of_account in workers.values():
                     await of_account.start()
                 if positions is not None:

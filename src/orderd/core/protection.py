@@ -17,6 +17,7 @@ import msgspec
 
 from orderd.core.assets import WHOLE, is_whole
 from orderd.core.order import EventSource, Order, OrderRole, OrderState
+from orderd.core.split_guard import LOOK_S, restated_by_broker, split_suspected
 from orderd.core.trade import (
     INSISTENT,
     WORKING,
@@ -28,6 +29,7 @@ from orderd.core.trade import (
     Trade,
     TradeOrders,
     figures,
+    is_of_before,
 )
 from orderd.core.trade_steps import (
     WAIT,
@@ -60,13 +62,10 @@ UNFILLED_S = 5
 """How long a stop may be triggered and not executed."""
 REARMS = 3
 """How often in a session an ended stop is placed again that nobody asked to end."""
-LOOK_S = 2
-"""Between two looks at what only the broker's position can tell."""
 CLOSED_S = 300
 """At most between two looks at a session that is closed."""
 INSIST_S = (1, 2, 4, 8, 15, 30, 60)
 """Before an exit is tried again that nobody waits for, or a cancel that was refused: by how often it has failed."""
-
 
 ENDED_BY_ITSELF = frozenset({OrderState.CANCELED, OrderState.EXPIRED})
 """Ends of a stop that, unless we asked for them, are the venue's or a person's."""
@@ -109,6 +108,7 @@ def _nothing_held(trade: Trade, orders: TradeOrders, sums: Figures) -> Iterator[
     entry = orders.entry
     if entry is None and trade.closing is not None:
         yield NeverSent()
+    yield from _entry_of_before(trade, orders)
     if entry is not None and entry.is_open and (sums.entered or trade.closing is not None):
         yield from _cancels([entry])
     if trade.closing is not None and not any(order.is_open for order in orders.all):
@@ -261,6 +261,8 @@ def _hold(trade: Trade, orders: TradeOrders, sums: Figures, world: World) -> Ite
     """Keep the stop at what is held."""
     yield from _unknown(orders)
     yield from _oversized(orders, sums, sums.open)
+    yield from split_suspected(world)
+    yield from _entry_of_before(trade, orders)
     yield from _entry_judged(trade, orders)
     yield from _ended_stops(trade, orders, world)
     if trade.is_disarmed:
@@ -270,6 +272,8 @@ def _hold(trade: Trade, orders: TradeOrders, sums: Figures, world: World) -> Ite
     live = [stop for stop in orders.stops if stop.is_open]
     if any(_is_changing(stop) or stop.state not in WORKING for stop in live):
         yield WAIT  # one change at a time; what is wanted by then is asked for then
+    yield from _stops_of_before(trade, live, target, world)
+    yield from restated_by_broker(trade, live, target)
     if sums.stop_leaves == target:
         yield from _moved(trade, live, world)
         yield WAIT
@@ -279,6 +283,22 @@ def _hold(trade: Trade, orders: TradeOrders, sums: Figures, world: World) -> Ite
     yield from _gone_away(orders, world)
     yield from _covered(trade, orders, min(target, _armable(orders, world)), world)
     yield Wait(seconds=Decimal(LOOK_S), alarm="the broker holds less than the fills of this trade say")
+
+
+def _entry_of_before(trade: Trade, orders: TradeOrders) -> Iterator[Step]:
+    """An entry in units that are no more is only a wish: it ends."""
+    entry = orders.entry
+    if entry is not None and entry.is_open and is_of_before(trade, entry):
+        yield from _cancels([entry])
+
+
+def _stops_of_before(trade: Trade, live: list[Order], target: Decimal, world: World) -> Iterator[Step]:
+    """A stop at a price from before a split that cannot be changed in place ends before another one is placed."""
+    for stop in live:
+        if is_of_before(trade, stop) and stop.terms.stop_price != trade.stop_price:
+            is_changeable = len(live) == 1 and _resized(stop, target, trade.stop_price, world) is not None
+            if not is_changeable:
+                yield CancelChild(order_id=stop.order_id)
 
 
 def _is_changing(stop: Order) -> bool:
@@ -305,7 +325,8 @@ def _ended_stops(trade: Trade, orders: TradeOrders, world: World) -> Iterator[St
     if stop is None or stop.is_open or stop.order_id in trade.canceled_by_us or trade.is_disarmed:
         return
     if stop.state in {OrderState.REJECTED, OrderState.DENIED, OrderState.SUBMIT_FAILED}:
-        yield from _refused(orders, stop, world)
+        if not trade.splits or stop.terms.stop_price == trade.stop_price:  # else it was one from before a split
+            yield from _refused(orders, stop, world)
     elif stop.state in ENDED_BY_ITSELF and stop.order_id not in trade.handled_stops:
         yield from _gone(trade, stop, world)
 

@@ -10,8 +10,9 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from orderd.core.order import Order, OrderRole, OrderState, OrderType, Side, TimeInForce
-from orderd.core.values import ZERO, AccountId, ClientOrderId, OrderId, Reason, Value, add, divide, subtract
+from orderd.core.adjustments import Split
+from orderd.core.order import Fill, Order, OrderRole, OrderState, OrderType, Side, TimeInForce
+from orderd.core.values import ZERO, AccountId, ClientOrderId, OrderId, Reason, Value, add, divide, multiply, subtract
 
 
 class TradeState(StrEnum):
@@ -163,6 +164,12 @@ class Trade(Value, frozen=True, kw_only=True):
     exit_reason: ExitReason | None = None
     closed_outside: Decimal = ZERO
     """What the broker does not hold any more although no order of the trade has closed it."""
+    splits: tuple[Split, ...] = ()
+    """Of its instrument, oldest first: what executed before one counts in the new units."""
+    ended: Decimal = ZERO
+    """What its option's end has closed, at 0."""
+    stop_time: datetime | None = None
+    """When its stop's price was last said; None: with the trade."""
     open_quantity: Decimal = ZERO
     """As the last record told it, like the four below."""
     protected_quantity: Decimal = ZERO
@@ -262,17 +269,47 @@ WORKING = frozenset({OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED})
 def figures(trade: Trade, orders: TradeOrders) -> Figures:
     """Add up a trade's orders, and what went away without them."""
     entry = orders.entry
+    closed = _sum(filled(trade, order) for order in orders.closers)
     live_stops = [order for order in orders.stops if order.is_open]
     return Figures(
-        entered=ZERO if entry is None else entry.filled_quantity,
+        entered=ZERO if entry is None else filled(trade, entry),
         entered_value=ZERO if entry is None else entry.filled_value,
-        closed=_sum(order.filled_quantity for order in orders.closers),
+        closed=add(closed, trade.ended),
         closed_value=_sum(order.filled_value for order in orders.closers),
         stop_leaves=_leaves(live_stops),
         working_leaves=_leaves(order for order in live_stops if order.state in WORKING and not order.pending_cancel),
         exit_leaves=_leaves(order for order in orders.exits if order.is_open),
         outside=trade.closed_outside,
     )
+
+
+def filled(trade: Trade, order: Order) -> Decimal:
+    """What has executed of an order, in the units of now: rounded once a split, half-even at 18 places."""
+    if not trade.splits:
+        return order.filled_quantity
+    total, left = ZERO, [fill for fill in order.fills if fill.is_counted]
+    for split in trade.splits:
+        before = [fill for fill in left if executed_time(fill) < split.at]
+        left = [fill for fill in left if fill not in before]
+        total = divide(multiply(add(total, _sum(fill.quantity for fill in before)), split.new), split.old)
+    return add(total, _sum(fill.quantity for fill in left))
+
+
+def is_of_before(trade: Trade, order: Order) -> bool:
+    """Whether an order was made before the last split: its quantity and prices are in units that are no more."""
+    return bool(trade.splits) and order.created_time < trade.splits[-1].at
+
+
+def is_mixed(trade: Trade, order: Order) -> bool:
+    """Whether a part of an order executed before a split: nobody can say what its whole quantity would be now."""
+    return is_of_before(trade, order) and any(
+        fill.is_counted and executed_time(fill) < trade.splits[-1].at for fill in order.fills
+    )
+
+
+def executed_time(fill: Fill) -> datetime:
+    """When it was executed; one whose time nobody told counts as executed when it was recorded."""
+    return fill.occurred_time or fill.recorded_time
 
 
 def _leaves(orders: Iterable[Order]) -> Decimal:

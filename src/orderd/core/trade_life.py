@@ -26,6 +26,7 @@ class TradeEvent(StrEnum):
     TRADE_CLOSED = "TRADE_CLOSED"
     TRADE_NEVER_OPENED = "TRADE_NEVER_OPENED"
     TRADE_REOPENED = "TRADE_REOPENED"
+    TRADE_ADJUSTED = "TRADE_ADJUSTED"
     CANDLE_COUNTED = "CANDLE_COUNTED"
     STOP_ARMING = "STOP_ARMING"
     PROTECTED = "PROTECTED"
@@ -131,7 +132,7 @@ def _exit_reason(trade: Trade, orders: TradeOrders, state: TradeState) -> ExitRe
     """What nobody asked to close, and nobody else has closed, its stop has; what opens again has no reason yet."""
     if trade.is_over:
         return trade.exit_reason if state is trade.state else None
-    is_by_itself = trade.closing is None and trade.exit_reason is not ExitReason.EXTERNAL
+    is_by_itself = trade.closing is None and trade.exit_reason not in {ExitReason.EXTERNAL, ExitReason.EXPIRY}
     if state is TradeState.CLOSED and is_by_itself and any(stop.filled_quantity for stop in orders.stops):
         return ExitReason.STOP_LOSS
     return trade.exit_reason

@@ -192,7 +192,7 @@ def stop_moved(trade: Trade, price: Decimal, *, request_id: str, text: str, at: 
     """Return the trade with its stop wanted at another price."""
     asked = (*trade.asked, Asked(request_id=f"move:{request_id}", content=str(price))) if request_id else trade.asked
     reason = Reason(code="STOP_MOVED", message=text) if text else trade.reason
-    return step(trade, TradeEvent.STOP_MOVED, at, stop_price=price, asked=asked, reason=reason)
+    return step(trade, TradeEvent.STOP_MOVED, at, stop_price=price, stop_time=at, asked=asked, reason=reason)
 
 
 def rearmed(trade: Trade, price: Decimal | None, *, at: datetime, session: str) -> TradeStep:
@@ -203,6 +203,7 @@ def rearmed(trade: Trade, price: Decimal | None, *, at: datetime, session: str) 
         at,
         is_disarmed=False,
         stop_price=trade.stop_price if price is None else price,
+        stop_time=trade.stop_time if price is None else at,
         rearms=0,
         rearm_day=session,
         reason=None,

@@ -51,6 +51,8 @@ class World(Value, frozen=True, kw_only=True):
     """Stops that the broker, or the gate, would not change."""
     through_s: Decimal | None = None
     """For how long the market has been beyond the stop's price. None: it is not, or nobody knows."""
+    is_split_suspected: bool = False
+    """The broker holds something else than the fills say, as after a split that it has not told of."""
     session: str = ""
     """The day of the session, YYYY-MM-DD."""
 

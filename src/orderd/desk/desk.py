@@ -6,22 +6,25 @@ an event of its orders comes after all.
 """
 
 from collections.abc import Mapping
-from decimal import Decimal
 from functools import partial
 
 import structlog
 
+from orderd.core.records import RecordKind
 from orderd.core.trade import Trade, TradeState
+from orderd.desk.adjusting import Adjusting
 from orderd.desk.counting import Counting
 from orderd.desk.decisionbook import DecisionBook
 from orderd.desk.decisionfeed import DecisionFeed
 from orderd.desk.decisions import DecisionDesk
 from orderd.desk.gauges import Figures
 from orderd.desk.permits import DecisionPermits
+from orderd.desk.positions import PositionBook
 from orderd.desk.protector import Protector
 from orderd.desk.reading import kept_after
 from orderd.desk.risk import RiskDesk
 from orderd.desk.sizes import Sizes
+from orderd.desk.surroundings import is_through
 from orderd.desk.tradebook import TradeBook
 from orderd.desk.trades import TradeDesk
 from orderd.engine.account import Account
@@ -71,7 +74,13 @@ class Desk:
         self.risk = RiskDesk(engine, workers, self.book, self.trades)
         self.figures = Figures(engine, self.book, self.protector, accounts)
         self._counting = Counting(journal, engine.feed, accounts)
+        self._adjusting = Adjusting(journal, self.book, self.protector)
         self._position = 0
+
+    def follow(self, positions: PositionBook) -> None:
+        """Compare what the broker holds with what these say of the fills, before a stop is believed to be passed."""
+        for account_id, around in self.protector.around.items():
+            around.by_fills = partial(positions.get, account_id)
 
     async def open(self) -> None:
         """Take up what is not over, and listen to the orders from now on."""
@@ -123,6 +132,8 @@ class Desk:
         while not account.is_stopping:
             entries = await kept_after(feed, self._position, PAGE)
             for entry in entries:
+                if entry.record_kind is RecordKind.POSITION:
+                    await self._adjusting.take(entry)
                 if entry.trade_id and not entry.is_desk:
                     self.protector.wake(entry.account_id, entry.trade_id)
             if entries:
@@ -150,16 +161,12 @@ class Desk:
             positions = await around.account.broker.positions()
         except BrokerError:
             return
-        around.prices = {p.symbol: p.current_price for p in positions if p.current_price is not None}
+        around.see(positions)
         for trade in held:
             price = around.prices.get(trade.signal.symbol)
-            if price is None or not trade.protected_quantity or not _is_through(trade, price):
+            is_believed = trade.protected_quantity and not around.is_split_suspected(trade)
+            if not is_believed or not is_through(trade, price):
                 around.through_since.pop(trade.trade_id, None)
                 continue
             around.through_since.setdefault(trade.trade_id, around.account.clock.monotonic_ns())
             self.protector.wake(account_id, trade.trade_id)
-
-
-def _is_through(trade: Trade, price: Decimal) -> bool:
-    """Whether the market is beyond the trade's stop."""
-    return price <= trade.stop_price if trade.sign > 0 else price >= trade.stop_price

@@ -21,7 +21,7 @@ from orderd.core.positions import FEE, Change, Divided, Happened, Position, Trad
 from orderd.core.values import ZERO, Reason, Value, add, canonical, divide, multiply, subtract
 from orderd.desk.positions import READ, PositionBook, Touched
 from orderd.engine.account import RECONCILER, Account
-from orderd.ports import BrokerPosition, FillFilter
+from orderd.ports import BrokerPosition, FillFilter, Journal
 from orderd.wire.positions import Moves, executed_time, moves_of_fill
 from orderd.wire.results import order_of
 from orderd.wire.symbols import contract
@@ -231,7 +231,8 @@ class Explainer:
         day = split_day(row.day)
         if day is None or day > now:
             day = now
-        since = await self._traded_since(row.symbol, day)
+        fills = await traded_since(self._account.journal, self._account.account_id, row.symbol, day)
+        since = [each.traded for each in fills]
         before = self.ours(row.symbol)
         for traded in since:
             before = subtract(before, traded.quantity)
@@ -264,21 +265,29 @@ class Explainer:
             return None
         return divided(known, change, [traded.change_id for traded in since], self._account.clock.now())
 
-    async def _traded_since(self, symbol: str, since: datetime) -> list[Traded]:
-        """What counts of the account's fills of a symbol that were executed from then on."""
-        where = FillFilter(account_ids=(self._account.account_id,), symbols=(symbol,), after=since - EARLIER)
-        found: list[Traded] = []
-        after_key: tuple[int | str, ...] | None = None
-        while True:
-            page = await self._account.journal.list_fills(where, after_key=after_key, limit=READ)
-            for row in page.rows:
-                order = self._account.journal.order_data(order_of(row.data))
-                moves = moves_of_fill(order, row.data) if order is not None else None
-                if moves is not None and executed_time(row.data) >= since:
-                    found += moves.added
-            if not page.has_more:
-                return found
-            after_key = page.rows[-1].key
+
+class Since(Value, frozen=True, kw_only=True):
+    """A fill that counts, and the trade that it belongs to."""
+
+    trade_id: str
+    traded: Traded
+
+
+async def traded_since(journal: Journal, account_id: str, symbol: str, since: datetime) -> list[Since]:
+    """What counts of an account's fills of a symbol that were executed from then on. Raises JournalBusyError."""
+    where = FillFilter(account_ids=(account_id,), symbols=(symbol,), after=since - EARLIER)
+    found: list[Since] = []
+    after_key: tuple[int | str, ...] | None = None
+    while True:
+        page = await journal.list_fills(where, after_key=after_key, limit=READ)
+        for row in page.rows:
+            order = journal.order_data(order_of(row.data))
+            moves = moves_of_fill(order, row.data) if order is not None else None
+            if moves is not None and executed_time(row.data) >= since:
+                found += [Since(trade_id=moves.trade_id, traded=traded) for traded in moves.added]
+        if not page.has_more:
+            return found
+        after_key = page.rows[-1].key
 
 
 def _reason(event: Occurrence) -> Reason:

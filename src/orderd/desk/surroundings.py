@@ -1,18 +1,22 @@
 """What the world looks like around a trade: the broker's session and position, and the account's other orders."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
+from orderd.core.activities import ActivityKind
 from orderd.core.assets import WHOLE, is_whole
 from orderd.core.instruments import asset_class_of_symbol
 from orderd.core.order import AssetClass, Order, OrderClass, OrderRole, OrderState, Side
-from orderd.core.trade import Trade, TradeOrders
+from orderd.core.positions import Position
+from orderd.core.trade import Trade, TradeOrders, is_mixed
+from orderd.core.trade_adjust import is_news
 from orderd.core.trade_steps import Refused, World
-from orderd.core.values import EXACT, ROUNDED, ZERO, OrderId, add, multiply, subtract
+from orderd.core.values import EXACT, ROUNDED, ZERO, OrderId, add, divide, multiply, subtract
 from orderd.engine.account import Account
 from orderd.engine.holdings import held_of
-from orderd.ports import BrokerClock, BrokerError
+from orderd.ports import BrokerClock, BrokerError, BrokerPosition
 from orderd.risk.limits import OppositeOrders
 
 NANOS = 1_000_000_000
@@ -38,6 +42,10 @@ class Surroundings:
     unchangeable: set[OrderId] = field(default_factory=set)
     prices: dict[str, Decimal] = field(default_factory=dict)
     """What each symbol that is held traded at lately, as the broker shows it with the position."""
+    quantities: dict[str, Decimal] = field(default_factory=dict)
+    """What the broker held when the prices were read, signed."""
+    by_fills: Callable[[str], Position | None] = lambda _symbol: None
+    """What the account holds of a symbol by its fills; None: nothing, or nobody says."""
     through_since: dict[str, int] = field(default_factory=dict)
     """Trades whose stop the market is beyond, and since when (monotonic ns)."""
 
@@ -60,7 +68,36 @@ class Surroundings:
 
     async def held(self, symbol: str) -> Decimal:
         """The broker's position, asked for now. Raises BrokerError."""
-        return held_of(await self.account.broker.positions(), symbol)
+        positions = await self.account.broker.positions()
+        self.see(positions)
+        return held_of(positions, symbol)
+
+    def see(self, positions: Iterable[BrokerPosition]) -> None:
+        """Take in what the broker holds, and at what it trades."""
+        listed = list(positions)
+        self.prices = {p.symbol: p.current_price for p in listed if p.current_price is not None}
+        self.quantities = {p.symbol: p.quantity for p in listed}
+
+    def is_split_suspected(self, trade: Trade) -> bool:
+        """Whether there was a split that the trade does not know yet.
+
+        It is booked already; or the broker holds more or less of a share than the fills say, and the market is beyond
+        the stop only when it is counted in the broker's units. Outside the session no price says anything: the quantity
+        will do.
+        """
+        symbol = trade.signal.symbol
+        known, held, price = self.by_fills(symbol), self.quantities.get(symbol), self.prices.get(symbol)
+        if known is None or asset_class_of_symbol(symbol) is not AssetClass.US_EQUITY:
+            return False
+        if any(is_news(trade, each.split) for each in known.adjustments if each.kind is ActivityKind.SPLIT):
+            return True
+        ours = known.holding.quantity
+        if not held or not ours or held == ours or held.is_signed() is not ours.is_signed():
+            return False
+        if not self.is_open:
+            return True
+        in_units_of_the_fills = None if price is None else divide(multiply(price, held), ours)
+        return is_through(trade, price) and not is_through(trade, in_units_of_the_fills)
 
     async def refresh_clock(self) -> None:
         """Ask the broker for its session, unless what it said is still good. When it cannot be asked, that stays."""
@@ -125,8 +162,11 @@ class Surroundings:
             opens_in_s=self._opens_in_s(now_ns),
             is_frozen=is_frozen,
             refused=self._refused(orders),
-            unchangeable=tuple(o.order_id for o in orders.stops if o.order_id in self.unchangeable),
+            unchangeable=tuple(
+                o.order_id for o in orders.stops if o.order_id in self.unchangeable or is_mixed(trade, o)
+            ),
             through_s=None if since is None else _seconds(now_ns - since),
+            is_split_suspected=self.is_split_suspected(trade),
             session=self.session,
         )
 
@@ -170,6 +210,13 @@ class Surroundings:
             elif order.intent.side is trade.exit_side and order.intent.role is not OrderRole.ENTRY:
                 closing = add(closing, order.leaves_quantity or ZERO)
         return closing, opposite
+
+
+def is_through(trade: Trade, price: Decimal | None) -> bool:
+    """Whether the market is beyond the trade's stop."""
+    if price is None:
+        return False
+    return price <= trade.stop_price if trade.sign > 0 else price >= trade.stop_price
 
 
 def _is_in_the_way(order: Order, entry_side: Side) -> bool:

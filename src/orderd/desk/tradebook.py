@@ -103,6 +103,13 @@ class TradeBook:
         self._put(trade)
         return trade
 
+    async def record_all(self, steps: Sequence[TradeStep], marks: Sequence[tuple[str, str]]) -> None:
+        """Write one step of each of several trades and these marks: all of it, or nothing. The same rule holds."""
+        changes = [change_of(step, EventSource.ENGINE) for step in steps]
+        sequences = await asyncio.shield(asyncio.ensure_future(self._journal.record(changes, marks)))
+        for step, sequence in zip(steps, sequences, strict=True):
+            self._put(msgspec.structs.replace(step.after, sequence=sequence))
+
     def keep(self, trade: Trade) -> None:
         """Remember what the next record will say, too: which order a child has become."""
         if trade.trade_id in self._live:

@@ -37,6 +37,8 @@ class Moves(Value, frozen=True, kw_only=True):
     added: tuple[Traded, ...] = ()
     removed: tuple[Traded, ...] = ()
     """Fills that count no more, as they were traded."""
+    trade_id: str = ""
+    """Of a fill in the books: the trade of its order."""
 
 
 def moves_of(data: bytes) -> Moves | None:
@@ -71,6 +73,7 @@ def moves_of_fill(order: bytes, data: bytes) -> Moves | None:
         at=read_time(fill.recorded_time),
         added=(_traded(fill, asked.strategy),),
         removed=(),
+        trade_id=asked.trade_id,
     )
 
 
