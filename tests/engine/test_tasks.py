@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from orderd.engine.account import Tasks
+from orderd.engine.account import EndingError, Tasks
 
 
 async def test_what_is_asked_while_it_runs_is_run_once_more() -> None:
@@ -60,4 +60,6 @@ async def test_nothing_is_begun_when_the_group_is_ending_and_nothing_fails_for_i
             raise Over
     kept[0].start(work(), "late")
     kept[0].start_once(work, "late")
+    with pytest.raises(EndingError):
+        kept[0].run(work(), "late")
     assert ran == 0

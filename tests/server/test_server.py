@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from oms.v1 import account_service_pb2, broker_service_pb2, order_service_pb2
 from oms.v1 import order_service_pb2 as pb
+from orderd.engine.account import EndingError
 from orderd.server import AddressError, Bounds, GrpcServer
 from orderd.server.registry import Registry
 from orderd.server.traffic import Traffic
@@ -229,6 +230,17 @@ async def test_leaving_in_its_order(house: House) -> None:
     error = await stream.end()
     assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
     assert error.retry_s == 1
+
+
+async def test_what_the_ending_engine_does_not_begin_is_unavailable(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ending(*_: object, **__: object) -> None:
+        raise EndingError
+
+    monkeypatch.setattr(house.engine, "submit", ending)
+    error = await refused(house.orders.SubmitOrder(order_request()))
+    assert (error.code, error.reason, error.retry_s) == (grpc.StatusCode.UNAVAILABLE, "DRAINING", 1)
 
 
 async def test_the_engine_settles_between_the_last_submit_and_the_end_of_the_streams(house: House) -> None:

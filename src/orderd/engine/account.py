@@ -46,6 +46,10 @@ class PositionCheck(Protocol):
         ...
 
 
+class EndingError(asyncio.CancelledError):
+    """The engine ends, and what was asked is not begun any more. To a task of its own it is a cancellation."""
+
+
 class Tasks:
     """The account's tasks, born in the engine's TaskGroup: a failing one ends the process with its reason."""
 
@@ -71,8 +75,12 @@ class Tasks:
         return self._group.create_task(coroutine, name=name)
 
     def run(self, coroutine: Coroutine[Any, Any, T], name: str) -> "asyncio.Task[T]":
-        """Run for a result that several may wait for (shielded)."""
-        return self._group.create_task(coroutine, name=name)
+        """Run for a result that several may wait for (shielded). Raises EndingError once the group is ending."""
+        try:
+            return self._group.create_task(coroutine, name=name)
+        except RuntimeError:
+            coroutine.close()
+            raise EndingError from None
 
     def start_once(self, work: Callable[[], Coroutine[Any, Any, None]], *name: str) -> None:
         """Run, or, when one of that name is running, run once more after it: what is asked meanwhile is not lost."""

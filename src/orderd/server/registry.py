@@ -14,9 +14,10 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from orderd.engine.account import EndingError
 from orderd.server.call import Call
 from orderd.server.edge import Context, abort, parsed, sealed
-from orderd.server.errors import refuse
+from orderd.server.errors import draining, refuse
 from orderd.server.traffic import Traffic
 
 log = structlog.get_logger("orderd.server")
@@ -128,6 +129,8 @@ class Registry(grpc.GenericRpcHandler):
                 if starts_something:
                     traffic.check_open()
                 answer: bytes = await serve(parsed(request_type.FromString, name, raw), Call(path, context))
+            except EndingError:
+                refusal = refuse(path, draining())
             except Exception as error:  # noqa: BLE001 - the last door: whatever it is, the caller gets a status
                 refusal = refuse(path, error)
             else:
