@@ -7,7 +7,9 @@ looks on. Now and then the faults pause: then every trade must soon be protected
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -58,9 +60,14 @@ SITUATIONS = frozenset(
         "died while closing",
         "died while unprotected",
         "a lull",
+        "a part of a share traded",
+        "denied by the broker's word",
     }
     | OF_RISK
 )
+WORDS = frozenset({"NOT_TRADABLE", "NOT_SHORTABLE", "NOT_FRACTIONABLE", "QUANTITY_STEP"})
+SAID = ("is_tradable", "is_shortable", "is_fractionable", "is_halted")
+"""What becomes otherwise with an instrument for a moment."""
 OF_EVENTS = {
     "PROTECTED": "trade protected",
     "TRADE_NEVER_OPENED": "trade never opened",
@@ -106,7 +113,7 @@ class TradeDay(RiskyDay):
         steps += [self._close_trade] * (many // 2) + [self._move_stop] * (many * theme.wants_changes // 4)
         steps += [self._market] * (many // 2) + [self._person] * (many // 5) + [self._kick, self._reconcile]
         steps += [self._rearm, self._repeat_open] * (many // 10) + [self._cancel_stop] * (many // 10)
-        steps += [self._lull, self._outage] * max(many // 20, 1)
+        steps += [self._lull, self._outage] * max(many // 20, 1) + [self._instrument] * (many // 5)
         of_100 = {self._restate: theme.restates, self._jump: theme.jumps, self._fail: theme.failing_commits}
         for step, number in (of_100 | {self._end_session: theme.expires}).items():
             steps += [step] * -(-many * number // 200)
@@ -120,9 +127,11 @@ class TradeDay(RiskyDay):
 
     def _arm(self) -> None:
         super()._arm()
-        for path in ("/v2/positions", "/v2/clock"):
+        for path in ("/v2/positions", "/v2/clock", "/v2/assets"):
             for kind in (FaultKind.LOSE_ANSWER, FaultKind.ANSWER_STATUS):
                 self.venue.faults.arm(Fault(kind=kind, path=path, times=0, probability=0.1))
+        held = Fault(kind=FaultKind.HOLD_ANSWER, path="/v2/assets", times=0, probability=0.1, delay_ms=3000)
+        self.venue.faults.arm(held)
 
     # ---------------------------------------------------------------------------------------------------------- steps
 
@@ -147,7 +156,7 @@ class TradeDay(RiskyDay):
             account_id=AccountId(ACCOUNT),
             client_trade_id=key,
             signal=signal,
-            quantity=Decimal(chance.randint(2, 9)),
+            quantity=Decimal(chance.randint(2, 9)) + Decimal(chance.choice(("0", "0", "0.25", "0.000000001"))),
             trace_id=f"t-{key}",
             on_partial=chance.choice((OnPartial.CANCEL_REST, OnPartial.CANCEL_REST, OnPartial.WAIT)),
             on_entry_end=chance.choice(list(OnEntryEnd)),
@@ -206,6 +215,15 @@ class TradeDay(RiskyDay):
     async def _person(self) -> None:
         at_the_screen = (self._cancel_by_hand, self._replace_by_hand, self._trade, self._trade, self._trade_late)
         self.random.choice(at_the_screen)()
+        self.world.pump()
+
+    async def _instrument(self) -> None:
+        """The broker says something else of an instrument for some seconds, or halts it."""
+        symbol, what = self.random.choice(sorted(PRICES)), self.random.choice(SAID)
+        is_halt = what == "is_halted"
+        self.venue.change_asset(symbol, **{what: is_halt})
+        back = partial(self.venue.change_asset, symbol, **{what: not is_halt})
+        self.venue.state.after(timedelta(seconds=self.random.uniform(0.5, 8)), lambda: back() and None)
         self.world.pump()
 
     async def _market(self) -> None:
@@ -269,6 +287,9 @@ class TradeDay(RiskyDay):
                 if name := OF_EVENTS.get(event):
                     self.situations[name] += 1
         for trade in self.referee.trades.values():
+            is_part = "." in trade.entry_quantity and trade.HasField("opened_time")
+            self.situations["a part of a share traded"] += is_part
+            self.situations["denied by the broker's word"] += trade.status_reason.code in WORDS
             if name := OF_ENDS.get(trade.exit_reason):
                 self.situations[name] += 1
 
