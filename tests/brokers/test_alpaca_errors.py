@@ -4,8 +4,10 @@ import json
 
 import pytest
 
-from orderd.brokers.alpaca import errors
+from orderd.brokers.alpaca import errors, stops
 from orderd.brokers.alpaca.client import Response
+from orderd.core.trade_steps import Refused as Sort
+from orderd.core.values import Reason
 from orderd.ports import NotSent, Refused, Unknown
 
 
@@ -32,6 +34,10 @@ DEFINITE = [
     (422, 'asset "RGC" is not tradable'),
     (422, 'asset "TXN" cannot be sold short'),
     (422, "invalid order type for crypto order"),
+    (422, "fractional orders cannot be sold short"),
+    (422, "fractional orders are not allowed to short"),
+    (422, "fractional orders must be simple orders"),
+    (422, "fractional orders must be DAY orders"),
     (422, "extended hours orders between 6:00pm and 8:00pm is not supported"),
     (401, "request is not authorized"),
 ]
@@ -119,3 +125,11 @@ def test_a_submit_does_not_borrow_the_refusals_of_other_calls() -> None:
     assert isinstance(errors.judge(said(422, "unable to replace order, order is not open"), errors.REPLACE), Refused)
     assert isinstance(errors.judge(said(403, "order parameters are not changed"), errors.REPLACE), Refused)
     assert isinstance(errors.judge(said(422, "client_order_id must be unique"), errors.CANCEL), Unknown)
+
+
+def test_a_part_of_a_share_that_is_not_held_yet_may_be_stopped_in_a_moment() -> None:
+    for text in ("fractional orders cannot be sold short", "insufficient qty available for order (requested: 2)"):
+        assert stops.sort_refusal(Reason(code="42210000", message=text)) is Sort.FOR_NOW
+    assert (
+        stops.sort_refusal(Reason(code="42210000", message="fractional orders must be simple orders")) is Sort.FOR_GOOD
+    )

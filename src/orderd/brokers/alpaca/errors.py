@@ -53,6 +53,8 @@ _SUBMIT = (
     (422, r"(take_profit|stop_loss)\.[a-z_]+ must be "),
     (422, r'asset ".*" (is not tradable|cannot be sold short)'),
     (422, r"extended hours orders? .* not supported"),
+    (422, r"fractional orders (cannot be sold short|are not allowed to short)"),
+    (422, r"fractional orders must be (simple|DAY) orders"),
 )
 
 _REPLACE = (

@@ -17,12 +17,15 @@ _NEVER_ARRIVED = frozenset({"NOT_SENT", "NOT_PLACED", "STALE"})
 """The lifecycle's own words for a stop that is proven not to be at the broker."""
 _SORTS: tuple[tuple[str, Refused], ...] = (
     (r"insufficient qty available|insufficient balance", Refused.FOR_NOW),
+    (r"fractional orders (cannot be sold short|are not allowed to short)", Refused.FOR_NOW),
     (r"potential wash trade|rate limit|too many requests", Refused.FOR_NOW),
     (r"cannot open a (long buy|short sell) while", Refused.FOR_NOW),
     (r"stop price must be (less|greater) than|stop_loss\.stop_price must be", Refused.THROUGH_MARKET),
     (r"sub-penny increment|SUB_PENNY", Refused.PRICE_INCREMENT),
 )
-"""By Alpaca's own texts, and by ours: sub-penny prices are refused here before they are sent."""
+"""By Alpaca's own texts, and by ours: sub-penny prices are refused here before they are sent. A part of a share that
+would be sold short is not held there, or not yet: the same as too little of it.
+"""
 
 
 def price_increment(asset_class: AssetClass, price: Decimal) -> Decimal | None:
