@@ -190,7 +190,7 @@ async def _serve_on(  # noqa: PLR0917 - the parts of a server
     intake = Intake(journal, blotter)
     for order in await journal.open_orders():
         blotter.load(order)
-    completed = CompletedTrades(journal, feed)
+    completed = CompletedTrades(journal, feed, now=clock.now)
     await completed.open()
     async with asyncio.TaskGroup() as group:
         house = _House(journal, blotter, intake, clock, ids, Tasks(group))

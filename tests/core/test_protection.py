@@ -202,7 +202,16 @@ class TestEndsOfAStop:
         market.run()
         assert len(market.all.stops) == 1
         assert market.trade.protection is Protection.DISARMED
-        assert TradeEvent.DISARMED in market.events
+        assert market.events.count(TradeEvent.DISARMED) == 1, "told once"
+
+    def test_the_end_of_a_trade_is_its_last_word(self) -> None:
+        market = protected()
+        market.fills(market.stop, dec(10), "19")
+        market.run()
+        assert market.events[-1] is TradeEvent.TRADE_CLOSED
+        assert market.events.count(TradeEvent.TRADE_CLOSED) == 1
+        assert (market.trade.protection, market.trade.protected_quantity) == (Protection.NONE, 0)
+        assert market.trade.unprotected_since is None
 
     def test_a_triggered_stop_that_does_not_execute_becomes_a_market_exit(self) -> None:
         market = protected()

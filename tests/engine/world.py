@@ -159,7 +159,7 @@ class World:
                 workers = self._workers(journal, blotter, intake, Tasks(group), pulse)
                 engine = OrderEngine(journal, blotter, feed, list(workers.values()))
                 desk = Desk(journal, blotter, engine, workers)
-                completed = CompletedTrades(journal, feed)
+                completed = CompletedTrades(journal, feed, now=self.clock.now)
                 positions = PositionDesk(journal, feed, workers) if self.has_desk else None
                 if positions is not None:
                     await completed.open()

@@ -76,7 +76,12 @@ def follow(trade: Trade, orders: TradeOrders, *, at: datetime, spell_us: int | N
     protection = _protection(now, orders, sums)
     covered = max(min(sums.working_leaves, sums.open), ZERO)
     if protection is not now.protection or covered != now.protected_quantity:
-        steps.append(_protected(now, protection, covered, at=at, spell_us=spell_us))
+        event, changes = _protected(now, protection, covered, at=at, spell_us=spell_us)
+        if steps and protection is Protection.NONE:  # the end says it, too: nothing is held
+            after = msgspec.structs.replace(now, **changes)
+            steps[-1] = TradeStep(event=steps[-1].event, after=after)
+        else:
+            steps.append(step(now, event, at, **changes))
     return tuple(steps)
 
 
@@ -181,7 +186,7 @@ def _protection(trade: Trade, orders: TradeOrders, sums: Figures) -> Protection:
 
 def _protected(
     trade: Trade, protection: Protection, covered: Decimal, *, at: datetime, spell_us: int | None
-) -> TradeStep:
+) -> tuple[TradeEvent, dict[str, object]]:
     is_bare = protection not in {Protection.NONE, Protection.PROTECTED}
     since, lasted = trade.unprotected_since, trade.unprotected_us
     if is_bare:
@@ -189,12 +194,10 @@ def _protected(
     elif since is not None:
         spell = max((at - since) // _MICROSECOND, 0) if spell_us is None else spell_us
         since, lasted = None, lasted + spell
-    return step(
-        trade,
-        _PROTECTION_EVENTS.get(protection, TradeEvent.TRADE_FILLED),
-        at,
-        protection=protection,
-        protected_quantity=covered,
-        unprotected_since=since,
-        unprotected_us=lasted,
-    )
+    changes: dict[str, object] = {
+        "protection": protection,
+        "protected_quantity": covered,
+        "unprotected_since": since,
+        "unprotected_us": lasted,
+    }
+    return _PROTECTION_EVENTS.get(protection, TradeEvent.TRADE_FILLED), changes

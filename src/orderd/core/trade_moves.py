@@ -11,7 +11,7 @@ import msgspec
 
 from orderd.core import keys
 from orderd.core.order import OrderRole
-from orderd.core.trade import Asked, Child, Closing, ExitReason, Trade, TradeState
+from orderd.core.trade import Asked, Child, Closing, ExitReason, Protection, Trade, TradeState
 from orderd.core.trade_life import TradeEvent, TradeStep, step
 from orderd.core.trade_steps import (
     BeginClosing,
@@ -77,7 +77,9 @@ def _concluded(
         case Disarm(stop_id=stop_id, text=text):
             handled = (*trade.handled_stops, stop_id)
             why = Reason(code="DISARMED", message=text)
-            return step(trade, TradeEvent.DISARMED, at, is_disarmed=True, handled_stops=handled, reason=why)
+            told = Protection.DISARMED if trade.protection is Protection.UNPROTECTED else trade.protection
+            changes = {"is_disarmed": True, "handled_stops": handled, "reason": why, "protection": told}
+            return step(trade, TradeEvent.DISARMED, at, **changes)
         case CloseExternally(held=held):
             return _gone(trade, held, at)
         case NeverSent():

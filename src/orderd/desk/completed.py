@@ -8,7 +8,7 @@ Rule 3: nobody waits for it. Orders are sent, filled and closed whether it runs 
 """
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
@@ -101,8 +101,17 @@ def decode(record: Record) -> Kept:
 class CompletedTrades:
     """Follows the feed and records what was closed. One task; nothing else writes these records."""
 
-    def __init__(self, records: Records, feed: Feed, *, page: int = PAGE, flush_events: int = FLUSH_EVENTS) -> None:
-        """Nothing is read before `open`."""
+    def __init__(
+        self,
+        records: Records,
+        feed: Feed,
+        *,
+        page: int = PAGE,
+        flush_events: int = FLUSH_EVENTS,
+        now: Callable[[], datetime] | None = None,
+    ) -> None:
+        """Nothing is read before `open`. `now`: when events are written down; None: when what caused them was."""
+        self._now = now
         self._page = page
         self._flush_events = flush_events
         self._records = records
@@ -283,11 +292,16 @@ class CompletedTrades:
                 closed_time=known.closed_time if known else each.exit_time or told.at,
             )
             self._unwritten[each.slice_id] = (told.name, kept)
-            changes.append(_change(told, kept, is_restatement=outcome.is_restatement and known is not None))
+            is_restatement = outcome.is_restatement and known is not None
+            changes.append(_change(told, kept, self._recorded(told), is_restatement=is_restatement))
             spread = max(spread, *(abs(fill.at - kept.closed_time) for fill in each.exits), spread)
         self._ledgers[told.name] = Open(ledger=outcome.ledger, spread=spread)
         self._touched[told.name] = None
         return changes
+
+    def _recorded(self, told: Told) -> datetime:
+        """When an event is written down: among the events around it, and never before what caused it."""
+        return told.at if self._now is None else max(told.at, self._now())
 
     # ------------------------------------------------------------------------------------------------- what is known
 
@@ -366,7 +380,7 @@ def _before(moment: datetime, spread: timedelta) -> datetime:
     return moment - spread - timedelta(microseconds=1)
 
 
-def _change(told: Told, kept: Kept, *, is_restatement: bool) -> RecordChange:
+def _change(told: Told, kept: Kept, at: datetime, *, is_restatement: bool) -> RecordChange:
     """A result as it is written down."""
     each, option = kept.slice, results.contract_of(told.name)
     message = results.completed_trade(told.name, each, created=kept.recorded_time, updated=told.at)
@@ -387,4 +401,4 @@ def _change(told: Told, kept: Kept, *, is_restatement: bool) -> RecordChange:
         body=message.SerializeToString(deterministic=True),
         state=msgspec.msgpack.encode(kept),
     )
-    return RecordChange(record=record, event=results.completed_event(told, message, is_restatement=is_restatement))
+    return RecordChange(record=record, event=results.completed_event(told, message, at, is_restatement=is_restatement))

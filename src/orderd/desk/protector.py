@@ -224,10 +224,12 @@ class Protector:
     def _rest(self, trade: Trade, step: Wait, orders: TradeOrders) -> None:
         if step.alarm and self._alarms.get(trade.trade_id) != step.alarm:
             log.warning("trade_waits", trade_id=trade.trade_id, symbol=trade.signal.symbol, reason=step.alarm)
-        if step.alarm:
+        if step.alarm and not trade.is_over:
             self._alarms[trade.trade_id] = step.alarm
         else:
             self._alarms.pop(trade.trade_id, None)
+        if trade.is_over:
+            self.around[trade.account_id].forget(orders, trade.trade_id)
         if step.seconds is not None and figures(trade, orders).open > 0:
             self.wake_later(trade.account_id, trade.trade_id, float(step.seconds))
 

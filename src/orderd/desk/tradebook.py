@@ -5,7 +5,9 @@ other: whoever writes holds its lock.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 import msgspec
@@ -51,6 +53,12 @@ def change_of(step: TradeStep, source: EventSource) -> RecordChange:
     return RecordChange(record=record, event=trade_event_bytes(step, source=source))
 
 
+@dataclass
+class _Held:
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    users: int = 0
+
+
 class TradeBook:
     """Reads and writes trades."""
 
@@ -58,7 +66,8 @@ class TradeBook:
         """Start empty; `load` brings what is not over."""
         self._journal = journal
         self._live: dict[str, Trade] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks: dict[str, _Held] = {}
+        """Of trades that somebody writes, or waits to write."""
         self._changed: dict[str, asyncio.Event] = {}
 
     async def load(self) -> None:
@@ -88,9 +97,18 @@ class TradeBook:
         record = self._journal.find_record(RecordKind.TRADE, account_id, client_trade_id)
         return None if record is None else self.get(record.record_id)
 
-    def lock(self, trade_id: str) -> asyncio.Lock:
-        """What a writer of this trade holds."""
-        return self._locks.setdefault(trade_id, asyncio.Lock())
+    @asynccontextmanager
+    async def lock(self, trade_id: str) -> AsyncGenerator[None]:
+        """What a writer of this trade holds. It is let go with the last who wants it."""
+        held = self._locks.setdefault(trade_id, _Held())
+        held.users += 1
+        try:
+            async with held.lock:
+                yield
+        finally:
+            held.users -= 1
+            if not held.users:
+                del self._locks[trade_id]
 
     async def record(self, steps: Sequence[TradeStep], source: EventSource = EventSource.ENGINE) -> Trade:
         """Write steps of one trade and return it as it is then. Raises RecordTakenError for a key that is taken.

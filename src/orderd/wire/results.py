@@ -259,8 +259,8 @@ def completed_trade(name: LedgerName, each: Slice, *, created: datetime, updated
     return message
 
 
-def completed_event(told: Told, message: desk_pb.CompletedTrade, *, is_restatement: bool) -> bytes:
-    """The event that tells of a result, but for its subject and sequence."""
+def completed_event(told: Told, message: desk_pb.CompletedTrade, at: datetime, *, is_restatement: bool) -> bytes:
+    """The event that tells of a result, but for its subject and sequence; it is written down at that moment."""
     event = desk_pb.DeskEvent(
         type=desk_pb.DESK_EVENT_TYPE_COMPLETED_TRADE_RESTATED
         if is_restatement
@@ -277,7 +277,7 @@ def completed_event(told: Told, message: desk_pb.CompletedTrade, *, is_restateme
     if is_restatement:
         event.reason.code = told.cause
         event.reason.source = enums.SOURCE.number[told.source]
-    set_time(event.recorded_time, told.at)
+    set_time(event.recorded_time, at)
     return event.SerializeToString(deterministic=True)
 
 
