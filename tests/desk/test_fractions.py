@@ -78,6 +78,8 @@ def test_a_part_of_a_share_is_protected_moved_and_closed(tmp_path: Path) -> None
     async def story(world: World) -> None:
         trade = await protected(world, quantity=None)
         assert held(world) == trade.quantity == D("6.66")
+        assert trade.sizing is not None
+        assert (trade.sizing.quantity, trade.sizing.setup.step) == (D("6.66"), D("1e-9"))
         (stop,) = stops(world, trade.trade_id)
         assert (stop.terms.quantity, stop.terms.time_in_force) == (D("6.66"), TimeInForce.DAY)
         await desk(world).move_stop(trade.trade_id, D(76))
@@ -97,6 +99,7 @@ def test_a_part_of_a_share_is_protected_moved_and_closed(tmp_path: Path) -> None
 def test_its_stop_executes(tmp_path: Path) -> None:
     async def story(world: World) -> None:
         trade = await protected(world, quantity="2.5")
+        assert trade.sizing is None
         quote(world, "74")
         await until(world, trade.trade_id, is_closed)
         assert held(world) == 0

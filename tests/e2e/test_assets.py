@@ -84,9 +84,11 @@ async def test_a_trade_of_a_part_of_a_share_over_a_death(tmp_path: Path) -> None
         assert "." in quantity
         assert answer.trade.protected_quantity == quantity
         assert answer.orders[-1].time_in_force == opb.TIME_IN_FORCE_DAY
+        assert answer.trade.sizing.quantity == quantity, "how it was sized is told"
         await house.kill()
         await house.start()
-        await until(house, trade_id, is_protected)
+        after = await until(house, trade_id, is_protected)
+        assert (after.trade.sizing, after.trade.sizing.step) == (answer.trade.sizing, "0.000000001")
         await calls(house).CloseTrade(tpb.CloseTradeRequest(trade_id=trade_id, reason="done"))
         closed = await until(house, trade_id, is_closed)
         assert [order.role for order in closed.orders].count(opb.ORDER_ROLE_EXIT) == 1

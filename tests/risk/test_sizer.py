@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orderd.core.order import Side
+from orderd.core.sizing import Setup, Sizing
 from orderd.risk.limits import Limits
-from orderd.risk.sizer import Setup, Sizing, size
+from orderd.risk.sizer import size
 from tests.core.builders import dec
 
 ONE_PERCENT = Limits(risk_percent=Decimal(1))

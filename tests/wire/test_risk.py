@@ -11,10 +11,11 @@ from oms.v1 import order_pb2 as opb
 from oms.v1 import risk_service_pb2 as pb
 from oms.v1 import trade_service_pb2 as desk_pb
 from orderd.core.order import Side
+from orderd.core.sizing import Setup
 from orderd.core.values import Reason
 from orderd.risk.breaker import Breaker, Cause, Trip
 from orderd.risk.limits import Limits, TradingState
-from orderd.risk.sizer import Setup, size
+from orderd.risk.sizer import size
 from orderd.risk.state import RiskEvent, RiskState
 from orderd.wire.asks import Invalid
 from orderd.wire.risk import (

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from orderd.core.adjustments import Split
 from orderd.core.order import Fill, Order, OrderRole, OrderState, OrderType, Side, TimeInForce
+from orderd.core.sizing import Sizing
 from orderd.core.values import ZERO, AccountId, ClientOrderId, OrderId, Reason, Value, add, divide, multiply, subtract
 
 
@@ -144,6 +145,8 @@ class Trade(Value, frozen=True, kw_only=True):
     enter_by: datetime | None = None
     """When the entry may not be sent any more, because its decision is over then; None: as long as any order."""
     multiplier: Decimal | None = Decimal(1)
+    sizing: Sizing | None = None
+    """How it was sized; None when the quantity was given."""
     state: TradeState = TradeState.PENDING
     protection: Protection = Protection.NONE
     reason: Reason | None = None

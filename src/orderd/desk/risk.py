@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import msgspec
 
+from orderd.core.sizing import Sizing
 from orderd.core.trade import Signal
 from orderd.core.values import ZERO, Value, canonical, divide, multiply
 from orderd.desk.flatten import Flattening, Proof
@@ -16,7 +17,6 @@ from orderd.engine import api
 from orderd.engine.workers import Workers
 from orderd.risk.breaker import Breaker
 from orderd.risk.limits import Limits, TradingState
-from orderd.risk.sizer import Sizing
 from orderd.risk.state import RiskState
 
 PERCENT = Decimal(100)

@@ -18,6 +18,7 @@ from orderd.core import keys
 from orderd.core.assets import WHOLE
 from orderd.core.instruments import asset_class_of_symbol, multiplier_of_symbol
 from orderd.core.order import EventSource, Order, OrderRole, OrderType
+from orderd.core.sizing import Setup, Sizing
 from orderd.core.trade import Asked, Child, ExitReason, OnPartial, Signal, Trade, TradeState
 from orderd.core.trade_life import TradeEvent, TradeStep, step
 from orderd.core.trade_moves import candle_counted, close_asked, rearmed, stop_moved
@@ -32,7 +33,7 @@ from orderd.engine import api
 from orderd.engine.engine import is_answered
 from orderd.engine.errors import EngineError, Kind
 from orderd.ports import BrokerError, JournalError, RecordTakenError
-from orderd.risk.sizer import Setup, Sizing, size
+from orderd.risk.sizer import size
 
 log = structlog.get_logger("orderd.desk")
 T = TypeVar("T")
@@ -164,6 +165,7 @@ class TradeDesk:
             tags=ask.tags,
             enter_by=expires if expires is not None and expires <= young_until else None,
             multiplier=multiplier_of_symbol(ask.signal.symbol),
+            sizing=sizing,
         )
         if not quantity:
             why = None if sizing is None else sizing.reason

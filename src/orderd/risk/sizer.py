@@ -8,51 +8,16 @@ from decimal import Decimal
 from typing import Final
 
 from orderd.core.order import EventSource, Side
-from orderd.core.values import EXACT, ZERO, Reason, Value, canonical, multiply, subtract
+from orderd.core.sizing import Setup, Sizing
+from orderd.core.values import EXACT, ZERO, Reason, canonical, multiply, subtract
 from orderd.risk.limits import PRICE_UNAVAILABLE, Limits, usable
 
 DEFAULT_RISK_PERCENT: Final = Decimal(1)
-WHOLE: Final = Decimal(1)
 _HUNDREDTH: Final = Decimal("0.01")
 
 RISK: Final = "RISK"
 MAX_POSITION: Final = "MAX_POSITION"
 BUYING_POWER: Final = "BUYING_POWER"
-
-
-class Setup(Value, frozen=True, kw_only=True):
-    """What is to be sized, and what the account has, as the broker shows it; None for what is not known.
-
-    Prices per unit, `multiplier` units per contract, `step` the smallest change of a quantity, money in the account's
-    currency.
-    """
-
-    side: Side
-    entry: Decimal | None
-    stop: Decimal | None
-    equity: Decimal | None
-    buying_power: Decimal | None
-    multiplier: Decimal | None = Decimal(1)
-    step: Decimal | None = WHOLE
-    minimum: Decimal | None = None
-    """The smallest quantity that the broker takes, None where it has none."""
-
-
-class Sizing(Value, frozen=True, kw_only=True):
-    """A quantity, and how it came about.
-
-    `risk_amount`: money that may be lost on the trade; `risk_per_unit`: distance between entry and stop. `bound_by`:
-    what kept it from being larger (RISK, MAX_POSITION, BUYING_POWER), empty for a quantity of zero, whose `reason`
-    says why.
-    """
-
-    setup: Setup
-    quantity: Decimal = ZERO
-    risk_amount: Decimal | None = None
-    risk_per_unit: Decimal | None = None
-    bound_by: str = ""
-    notional: Decimal = ZERO
-    reason: Reason | None = None
 
 
 def size(setup: Setup, limits: Limits) -> Sizing:

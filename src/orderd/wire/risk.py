@@ -11,10 +11,10 @@ from oms.v1 import account_service_pb2 as account_pb
 from oms.v1 import risk_service_pb2 as pb
 from oms.v1 import trade_service_pb2 as desk_pb
 from orderd.core.order import EventSource
+from orderd.core.sizing import Sizing
 from orderd.core.values import Reason, Value, canonical
 from orderd.risk.breaker import Breaker, Cause, allowed_loss
 from orderd.risk.limits import Limits, TradingState
-from orderd.risk.sizer import Sizing
 from orderd.risk.state import RiskEvent, RiskState
 from orderd.wire import enums
 from orderd.wire.enums import Words

@@ -10,6 +10,7 @@ from orderd.core.values import OrderId
 from orderd.wire import desk_enums as words
 from orderd.wire import enums
 from orderd.wire.messages import reason_message, text_of
+from orderd.wire.risk import sizing_message
 from orderd.wire.times import set_time
 
 
@@ -63,6 +64,8 @@ def trade_message(trade: Trade) -> pb.Trade:
         accept_unprotected=trade.accept_unprotected,
         version=trade.version,
     )
+    if trade.sizing is not None:
+        message.sizing.CopyFrom(sizing_message(trade.sizing))
     if trade.reason is not None:
         message.status_reason.CopyFrom(reason_message(trade.reason))
     if trade.unprotected_us:
