@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 
+import msgspec
 import pytest
 
 from orderd.brokers.alpaca.client import AnswerLost, NotConnected, Request, Response
@@ -252,3 +253,11 @@ async def test_neither_the_environment_nor_a_netrc_changes_who_is_spoken_to(monk
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
     async with peer(says(http())) as server, caller(server.url) as client:
         assert (await client.rest.call(Lane.ENTRY, POST, timeout_s=5)).status == 200
+
+
+async def test_what_may_not_leave_any_more_when_its_turn_comes_was_not_sent() -> None:
+    async with peer(never) as server, caller(server.url) as client:
+        refused = msgspec.structs.replace(POST, may_leave=lambda: False)
+        with pytest.raises(NotConnected, match="may not leave"):
+            await client.rest.call(Lane.ENTRY, refused, timeout_s=5)
+        assert not server.asked

@@ -274,3 +274,25 @@ def test_a_restatement_can_trip_it_and_never_frees_it(tmp_path: Path) -> None:
         assert await told(world, "k", limit_price="0.5") == "CIRCUIT_BREAKER"
 
     live(tmp_path, story, Limits(max_losses_in_a_row=3))
+
+
+@pytest.mark.parametrize("state", [TradingState.HALTED, TradingState.REDUCING])
+def test_what_waits_for_the_brokers_rate_limit_does_not_leave_after_the_halt(
+    tmp_path: Path, state: TradingState
+) -> None:
+    """It was handed to the adapter before the state was set, and its turn comes afterwards."""
+
+    async def story(world: World) -> None:
+        faults = world.face.venue.faults
+        faults.arm(Fault(kind=FaultKind.ANSWER_STATUS, status=429, method="POST", is_accepted=False))
+        _ = await world.submit(client_order_id="limited", limit_price="0.5")
+        await asyncio.sleep(1)
+        waits = await world.submit(client_order_id="waits", symbol="F", limit_price="0.5")
+        await asyncio.sleep(0.1)
+        assert not any(order.client_order_id == "waits" for order in world.face.venue.ledger.orders.values())
+        await set_state(world, state)
+        await asyncio.sleep(120)
+        assert not world.face.venue.ledger.orders
+        assert code_of(world, waits[0]) == f"TRADING_{state}"
+
+    live(tmp_path, story, submit_timeout_s=20)

@@ -113,6 +113,7 @@ class SimulatedClient:
                 ticket = await self._budget.take(lane)
         except TimeoutError:
             raise NotConnected(f"still waiting for its turn after {timeout_s:g} s") from None
+        request.check()
         asked_ns = self._clock.monotonic_ns()
         reply = self._face.handle(self._addressed(request))
         self._driver.wake()

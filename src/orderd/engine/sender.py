@@ -176,9 +176,14 @@ class Sender:
 
     async def _submit(self, staged: Staged) -> SubmitOutcome:
         timeout_s = self._account.policy.submit_timeout_s
+
+        def may_leave() -> bool:
+            """The adapter may have had to wait for its turn meanwhile."""
+            return self._unsendable(staged.order) is None
+
         try:
             async with asyncio.timeout(timeout_s + CALL_MARGIN_S):
-                return await self._account.broker.submit(staged, timeout_s=timeout_s)
+                return await self._account.broker.submit(staged, timeout_s=timeout_s, may_leave=may_leave)
         except TimeoutError:
             return Unknown(code="TIMEOUT", message=f"no answer within {timeout_s} s")
 

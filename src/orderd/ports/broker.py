@@ -1,6 +1,6 @@
 """Somewhere orders are executed: what it is asked, what it may answer, what it says by itself."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -272,8 +272,13 @@ class Broker(Protocol):
         """The smallest step of a price of about this size. None: any."""
         ...
 
-    async def submit(self, staged: Staged, *, timeout_s: float) -> SubmitOutcome:
-        """Send once, never retry inside. Silence is `Unknown`, not `Refused`."""
+    async def submit(
+        self, staged: Staged, *, timeout_s: float, may_leave: Callable[[], bool] | None = None
+    ) -> SubmitOutcome:
+        """Send once, never retry inside. Silence is `Unknown`, not `Refused`.
+
+        `may_leave` is asked after every wait for a turn, right before the first byte, in any thread: no is `NotSent`.
+        """
         ...
 
     async def cancel(self, broker_order_id: BrokerOrderId, *, timeout_s: float) -> CancelOutcome:

@@ -98,10 +98,12 @@ class AlpacaAdapter:
 
     # --------------------------------------------------------------------------------------------------------- changes
 
-    async def submit(self, staged: Staged, *, timeout_s: float) -> SubmitOutcome:
-        """POST /v2/orders, once."""
+    async def submit(
+        self, staged: Staged, *, timeout_s: float, may_leave: Callable[[], bool] | None = None
+    ) -> SubmitOutcome:
+        """POST /v2/orders, once; not at all when it may not leave any more once it is its turn."""
         order = staged.order
-        request = Request(method="POST", path="/v2/orders", body=bodies.submit(order))
+        request = Request(method="POST", path="/v2/orders", body=bodies.submit(order), may_leave=may_leave)
         match await self._send(_lane(order), request, timeout_s):
             case (Response() as response, int(asked_ns)) if response.status == _OK:
                 return replies.acked(response, asked_ns, partial(replies.echo_complaint, order))

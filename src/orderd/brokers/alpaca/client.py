@@ -4,7 +4,7 @@
 is the same code, so a simulation runs the real parser and the real adapter.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol
 
 from orderd.core.values import Value
@@ -14,12 +14,21 @@ Query = tuple[tuple[str, str], ...]
 
 
 class Request(Value, frozen=True, kw_only=True):
-    """One HTTP request. `path` is absolute (`/v2/orders`), `body` is JSON or None."""
+    """One HTTP request. `path` is absolute (`/v2/orders`), `body` is JSON or None.
+
+    `may_leave` is asked when it is about to leave, in whatever thread that is.
+    """
 
     method: str
     path: str
     query: Query = ()
     body: bytes | None = None
+    may_leave: Callable[[], bool] | None = None
+
+    def check(self) -> None:
+        """Raise NotConnected when it may not leave any more."""
+        if self.may_leave is not None and not self.may_leave():
+            raise NotConnected("it may not leave any more")
 
 
 class Response(Value, frozen=True, kw_only=True):

@@ -105,6 +105,14 @@ class _Crew:
             self._put(_FIRST, None)
 
 
+def _performed(wire: Wire, job: _Job) -> Outcome:
+    try:
+        job.request.check()
+    except NotConnected as error:
+        return error
+    return wire.perform(job.request, job.deadline)
+
+
 class Rest:
     """Calls of one account."""
 
@@ -176,7 +184,7 @@ class Rest:
                 if job is not None and job.deadline - time.monotonic() > _TOO_LATE_S and job.claim():
                     outcome: Outcome = AnswerLost("the thread ended")
                     try:
-                        outcome = wire.perform(job.request, job.deadline)
+                        outcome = _performed(wire, job)
                     finally:
                         self._post(self._returned, crew, job, outcome)
         finally:
