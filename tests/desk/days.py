@@ -301,7 +301,7 @@ class TradeDay(RiskyDay):
         has_died = self.world.is_dead
         await super()._survive()
         if has_died and not self.world.is_dead:
-            self.check_risk()
+            await self.check_risk()
 
 
 class TradeRest(Rest):
@@ -357,6 +357,9 @@ class TradeRest(Rest):
         return bool(self._referee.taken_away[symbol]) or symbol in self._day.unheard()
 
     async def _close_all(self) -> None:
+        for order in list(self._referee.orders()):
+            if not order.HasField("closed_time") and not order.trade_id:
+                await self._day.bear(lambda order_id=order.order_id: self._world.cancel(order_id))
         for trade in list(self._world.alive.desk.book.live(ACCOUNT)):
             await self._day.bear(lambda trade_id=trade.trade_id: desk(self._world).close(trade_id))
         end = self._referee.now() + COVERED_S

@@ -168,4 +168,18 @@ class TradeReferee(Referee):
             return f"{about}, by its record {trade.open_quantity}"
         if trade.protection == dpb.PROTECTION_DISARMED or self._is_short(trade) or self._waits(trade):
             return ""
-        return "" if held.stopped == held.open - outside else f"{about}, stopped are {held.stopped}"
+        wanted = held.open - outside
+        if held.stopped == wanted or held.stopped < wanted <= held.stopped + self._elsewhere(trade):
+            return ""
+        return f"{about}, stopped are {held.stopped}"
+
+    def _elsewhere(self, trade: dpb.Trade) -> Decimal:
+        """What orders of nobody's trade, which rest on the side of its exit, are about to close: that is theirs."""
+        venue = self.venues[trade.account_id]
+        account = next(iter(venue.state.accounts.values()))
+        leaves = NOTHING
+        for order in venue.state.book.open_of(account.account_id, trade.signal.symbol):
+            ours, closes = self._order_of(venue, order), Side.SELL if trade.signal.side == opb.SIDE_BUY else Side.BUY
+            if order.side is closes and (ours is None or not (ours.trade_id or ours.role)):
+                leaves += order.leaves
+        return leaves
