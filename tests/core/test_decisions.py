@@ -24,6 +24,7 @@ from orderd.core.decisions import (
     differences,
     first,
     forbidden,
+    is_its_own,
     is_large,
     is_near,
     linked,
@@ -172,6 +173,19 @@ def test_which_are_watched(status: DecisionStatus) -> None:
     assert decision(status).is_watched is (status is S.APPROVED)
     assert decision(status, expires_time=AT).is_watched is (status not in OVER)
     assert decision(status).is_over is (status in OVER)
+
+
+def test_which_order_is_what_a_decision_asks_for() -> None:
+    own, other = intent(), intent(client_order_id=ClientOrderId("another"))
+    asks_order = decision(intent=SendOrder(order=own))
+    assert is_its_own(asks_order, own)
+    assert not is_its_own(asks_order, other)
+    asks_trade = decision(intent=SendOpen(client_trade_id="c", signal=signal()))
+    entry = msgspec.structs.replace(other, trade_id="t")
+    assert not is_its_own(asks_trade, other), "no trade yet"
+    assert is_its_own(msgspec.structs.replace(asks_trade, trade_id="t"), entry)
+    assert not is_its_own(msgspec.structs.replace(asks_trade, trade_id="t"), other)
+    assert not is_its_own(decision(), own)
 
 
 def test_the_content_of_an_id() -> None:

@@ -12,6 +12,7 @@ from orderd.core.decisions import DecisionKind, DecisionStatus
 from orderd.core.order import OrderState, Side
 from orderd.core.trade import TradeState
 from orderd.engine.errors import EngineError
+from orderd.wire import enums
 from tests.desk.deciding import (
     ASKED_ABOVE,
     approve,
@@ -189,6 +190,55 @@ def test_who_names_a_decision_that_waits_is_told_to_wait(tmp_path: Path) -> None
         with pytest.raises(EngineError) as caught:
             await world.submit(decision_id="d-1", quantity="100", client_order_id="another-large-one")
         assert caught.value.reason == "APPROVAL_REQUIRED", "an approval is for its own intent"
+
+    live(tmp_path, story, **ASKED_ABOVE)
+
+
+def test_many_small_orders_of_one_decision_are_one_large_one(tmp_path: Path) -> None:
+    """Fifty at once, each 80 dollars where 500 are allowed: six stand. One that ended without a fill counts no more."""
+
+    async def story(world: World) -> None:
+        quote(world, "90")  # they rest
+        await decisions(world).record(bare())
+
+        async def small(number: int) -> str:
+            try:
+                await world.submit(decision_id="d-1", quantity="1", limit_price="80", client_order_id=f"small-{number}")
+            except EngineError as error:
+                return error.reason
+            return "SENT"
+
+        answers = await asyncio.gather(*(small(number) for number in range(50)))
+        assert (answers.count("SENT"), answers.count("APPROVAL_REQUIRED")) == (6, 44)
+        assert await small(0) == "SENT", "a repeat is answered"
+        assert await small(99) == "APPROVAL_REQUIRED"
+        with pytest.raises(EngineError) as caught:
+            await opened(world, decision_id="d-1", quantity="1")
+        assert caught.value.reason == "APPROVAL_REQUIRED"
+        await asyncio.sleep(2)
+        first = naming(world)[0]
+        await world.cancel(first.order_id)
+        await asyncio.sleep(5)
+        assert await small(100) == "SENT"
+        assert await small(101) == "APPROVAL_REQUIRED"
+        await decisions(world).record(bare("d-2"))
+        await world.submit(decision_id="d-2", quantity="6", limit_price="80", client_order_id="of-another")
+
+    live(tmp_path, story, **ASKED_ABOVE)
+
+
+def test_what_a_person_approved_does_not_count_for_small_ones_after_it(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        await decisions(world).record(to_order())
+        await approve(world)
+        await world.submit(decision_id="d-1", quantity="6", limit_price="80", client_order_id="small")
+        with pytest.raises(EngineError) as caught:
+            await world.submit(decision_id="d-1", quantity="1", limit_price="80", client_order_id="too-much")
+        assert caught.value.reason == "APPROVAL_REQUIRED"
+        sold = await world.submit(
+            decision_id="d-1", quantity="2", limit_price="70", client_order_id="sold", side=enums.SIDE.number[Side.SELL]
+        )
+        assert sold
 
     live(tmp_path, story, **ASKED_ABOVE)
 

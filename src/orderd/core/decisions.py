@@ -253,6 +253,17 @@ def forbidden(decision: Decision, now: datetime) -> Refusal | None:
     return None
 
 
+def is_its_own(decision: Decision, intent: OrderIntent) -> bool:
+    """Whether an order is what the decision itself asks for."""
+    match decision.said.intent:
+        case SendOrder(order=order):
+            return intent.client_order_id == order.client_order_id
+        case SendOpen():
+            return bool(decision.trade_id) and intent.trade_id == decision.trade_id
+        case _:
+            return False
+
+
 def unapproved(decision: Decision, *, is_large: bool) -> Refusal | None:
     """Why an entry that a caller sends by itself has to wait for a person. An approval is for its own intent only."""
     if decision.status in {_S.PENDING_APPROVAL, _S.APPROVED} or is_large:

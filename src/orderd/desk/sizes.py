@@ -10,9 +10,9 @@ from orderd.core import keys
 from orderd.core.book import total
 from orderd.core.decisions import Decided, Decision, SendOpen, SendOrder, is_large, is_near
 from orderd.core.instruments import known_multiplier, multiplier_of_symbol
-from orderd.core.order import EventSource, OrderClass, OrderIntent, OrderRole, OrderType, Terms
+from orderd.core.order import EventSource, Order, OrderClass, OrderIntent, OrderRole, OrderType, Terms
 from orderd.core.trade import Signal
-from orderd.core.values import Reason, canonical, multiply
+from orderd.core.values import ZERO, Reason, add, canonical, multiply
 from orderd.desk.trade_asks import OpenTrade
 from orderd.desk.trades import TradeDesk
 from orderd.engine.account import Account
@@ -48,7 +48,7 @@ class Sizes:
             return None
         match said.intent:
             case SendOrder(order=order) if self.is_large_order(order) and not await self.is_exit(order):
-                value = self._notional(order)
+                value = self.notional(order)
             case SendOpen(signal=signal, quantity=quantity):
                 value = await self._value(said.account_id, signal, quantity)
                 if not is_large(value, limit):
@@ -59,19 +59,28 @@ class Sizes:
         text = f"{what}, and above {canonical(limit)} a person has to approve"
         return Reason(code="APPROVAL_REQUIRED", message=text, origin=EventSource.RISK)
 
-    def is_large_order(self, intent: OrderIntent) -> bool:
-        """Whether an order needs a person's word."""
+    def is_large_order(self, intent: OrderIntent, sent: Decimal | None = ZERO) -> bool:
+        """Whether an order needs a person's word, together with what was sent before it. None: that is not known."""
         limit = self.limit(intent.account_id)
-        return limit is not None and is_large(self._notional(intent), limit)
+        return limit is not None and is_large(_sum(self.notional(intent), sent), limit)
 
-    async def is_large_trade(self, ask: OpenTrade) -> bool:
-        """Whether the entry of a trade needs a person's word. Raises UNAVAILABLE when its size cannot be computed."""
+    async def is_large_trade(self, ask: OpenTrade, sent: Decimal | None = ZERO) -> bool:
+        """The same of the entry of a trade. Raises UNAVAILABLE when its size cannot be computed."""
         limit = self.limit(ask.account_id)
-        return limit is not None and is_large(await self._value(ask.account_id, ask.signal, ask.quantity), limit)
+        if limit is None:
+            return False
+        return is_large(_sum(await self._value(ask.account_id, ask.signal, ask.quantity), sent), limit)
 
-    def _notional(self, intent: OrderIntent) -> Decimal | None:
+    def notional(self, intent: OrderIntent) -> Decimal | None:
         last = self.last(intent.account_id, intent.symbol)
         return notional_of(intent, Exposure(multiplier=known_multiplier(intent), last_price=last))
+
+    def worth(self, order: Order) -> Decimal | None:
+        """What an order has come to or may still: all of it while it is open, else what has executed."""
+        if order.is_open:
+            return self.notional(order.intent)
+        multiplier = known_multiplier(order.intent) if order.filled_quantity else ZERO
+        return None if multiplier is None else multiply(order.filled_value, multiplier)
 
     async def _value(self, account_id: str, signal: Signal, quantity: Decimal | None) -> Decimal | None:
         if quantity is None:
@@ -141,6 +150,10 @@ class Sizes:
             metadata=meta,
             subject=("orderd.Decision", said.decision_id),
         )
+
+
+def _sum(a: Decimal | None, b: Decimal | None) -> Decimal | None:
+    return None if a is None or b is None else add(a, b)
 
 
 def _entry(said: Decided, signal: Signal, quantity: Decimal) -> OrderIntent:
