@@ -118,6 +118,7 @@ async def test_a_server_that_repeats_the_keys_is_not_repeated() -> None:
         f"/v2/orders?key={quote(canary.SECRET, safe='').replace('%2F', '%2f').replace('%2B', '%2b')}",
         "Authorization: Basic " + base64.b64encode(f"{canary.KEY_ID}:{canary.SECRET}".encode()).decode(),
     ],
+    ids=["text", "json", "json with \\/", "json with \\u002f", "url", "url in small letters", "header"],
 )
 def test_keys_that_somebody_else_wrote_down_are_taken_out(written: str) -> None:
     credential = Credential(canary.KEY_ID, canary.SECRET)
