@@ -320,3 +320,33 @@ def test_messages_about_an_order_that_nobody_knows_wait_for_one_read(tmp_path: P
         assert (asked, counted, known.filled_quantity) == (1, ["3"], "3")
 
     live(tmp_path, story)
+
+
+def test_the_second_successor_is_heard_of_before_the_first_one_is_known(tmp_path: Path) -> None:
+    """The first one's state cannot be read, and proves nothing: the second is no stranger's for that."""
+
+    async def story(world: World) -> None:
+        venue = world.face.venue
+        order_id = await working(world, "ours")
+        arm(world, FaultKind.DROP_FRAME)
+        first = venue.replace_by_person("ours", Change(limit_price=Decimal(79)))
+        assert not isinstance(first, Refused)
+        world.pump()
+        calm(world)
+        arm(world, FaultKind.DROP_FRAME, order=first.order_id)
+        arm(world, FaultKind.UNKNOWN_STATUS, method="GET", path=f"/v2/orders/{first.order_id}")
+        second = venue.replace_by_person(first.order_id, Change(limit_price=Decimal(78)))
+        assert not isinstance(second, Refused)
+        world.pump()
+        await asyncio.sleep(1)
+        calm(world)
+        venue.fill(second.order_id, Decimal(4))
+        world.pump()
+        assert await world.reconcile()
+        await asyncio.sleep(1)
+        (order,) = world.orders()
+        assert (order.order_id, order.broker_order_ids[1:]) == (order_id, [first.order_id, second.order_id])
+        assert order.filled_quantity == "4"
+        assert not world.disagreements()
+
+    live(tmp_path, story)

@@ -5,8 +5,6 @@ price are restated; anything else is never ours, whatever id it carries.
 Rule 2: a successor is bound on proof: its own (it works, it traded, it ended), or its elder's word (`replaced`).
 """
 
-import msgspec
-
 from orderd.core.discrepancies import DiscrepancyKind
 from orderd.core.events import Acknowledged, OutcomeUnknown, Replaced, ReplaceRefused, Restated
 from orderd.core.facts import Reported, View
@@ -50,15 +48,17 @@ def mismatch(order: Order, view: View) -> tuple[str, str, str] | None:
     return None
 
 
-def _link_of(view: View) -> BrokerLink:
-    """A new link that has heard nothing yet: the report that follows fills it in."""
-    return BrokerLink(broker_order_id=view.broker_order_id, client_order_id=view.client_order_id, status=view.status)
+def _link_of(order: Order, view: View) -> BrokerLink:
+    """A new link that has heard nothing yet: the report that follows fills it in.
 
-
-def _first_link(order: Order, view: View) -> BrokerLink:
-    """What was taken back before the order was known: the broker has counted anew since, and may list none of it."""
-    moments = {waiting.broker_time for waiting in order.pending_busts}
-    return msgspec.structs.replace(_link_of(view), bust_times=tuple(sorted(moments)))
+    What was taken back before it was known: the broker has counted anew since, and may list none of it.
+    """
+    return BrokerLink(
+        broker_order_id=view.broker_order_id,
+        client_order_id=view.client_order_id,
+        status=view.status,
+        bust_times=tuple(sorted({waiting.broker_time for waiting in order.pending_busts})),
+    )
 
 
 def _bind_first(draft: Draft, fact: Reported) -> Verdict | None:
@@ -86,7 +86,7 @@ def _bind_first(draft: Draft, fact: Reported) -> Verdict | None:
                 source=source,
                 heard_ns=heard,
                 broker_time=view.submitted_time,
-                link=_first_link(order, view),
+                link=_link_of(order, view),
                 expires_time=view.expires_time,
             )
         )
@@ -110,7 +110,7 @@ def _bind_ended(draft: Draft, fact: Reported) -> None:
             at=fact.at,
             source=fact.source,
             heard_ns=fact.heard_ns,
-            link=_first_link(order, view),
+            link=_link_of(order, view),
             to_state=to_state,
             pending_cancel=cancel,
             reason=reason,
@@ -171,7 +171,7 @@ def _succeed(draft: Draft, fact: Reported, terms: Terms) -> None:
             source=fact.source,
             heard_ns=fact.heard_ns,
             broker_time=fact.broker_time,
-            link=_link_of(fact.view),
+            link=_link_of(order, fact.view),
             terms=terms,
             to_state=(draft.move(Move.FILL_REST) if is_complete else None) or order.state,
         )
@@ -194,7 +194,7 @@ def _restate_successor(draft: Draft, fact: Reported) -> None:
             at=fact.at,
             source=fact.source,
             heard_ns=fact.heard_ns,
-            link=_first_link(order, view),
+            link=_link_of(order, view),
             to_state=to_state,
             terms=terms,
             pending_cancel=wants_cancel(order),

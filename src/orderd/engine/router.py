@@ -287,7 +287,7 @@ class Router:
         if known is None and self._may_be_a_leg(view):
             known, is_all_read = await self._after_parents(view)
         if known is None and is_all_read and view.replaces:
-            known, is_all_read = await self._after_elder(view)
+            known, is_all_read = await self._after_elder(view, source)
         if known is not None:
             return known
         if not is_all_read:
@@ -342,15 +342,17 @@ class Router:
             if view.symbol in {order.intent.symbol, *(leg.symbol for leg in order.intent.legs)}:
                 yield order
 
-    async def _after_elder(self, view: View) -> tuple[OrderId | None, bool]:
+    async def _after_elder(self, view: View, source: EventSource) -> tuple[OrderId | None, bool]:
         """A successor whose elder nobody here knows yet: the elder is read first, it may be an order of ours.
 
-        Whose it is, and whether it is known by now whose the elder is: that one may have an elder that cannot be read.
+        Whose it is, and whether it is known by now whose the elder is: that one may have an elder that cannot be read,
+        or be an order's whose own elder is not known to be replaced. The lists tell of all of them at once.
         """
         found = await self._account.broker.order(BrokerOrderId(view.replaces), timeout_s=LOOKUP_TIMEOUT_S)
         if isinstance(found, Found):
             owner = await self.view(found.view, EventSource.BROKER_REPLY)
-            return self.match(view), owner is not None
+            known = self.match(view)
+            return known, known is not None or (owner is not None and source is RECONCILER)
         return self.match(view), isinstance(found, Absent)
 
     async def _after_parents(self, view: View) -> tuple[OrderId | None, bool]:
