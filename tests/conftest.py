@@ -27,6 +27,12 @@ def pytest_runtest_makereport(
     return report
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """A figure on record is one that `make prove` can reach again: it runs what is scaled."""
+    if "reached" in getattr(item, "fixturenames", ()):
+        item.add_marker("scaled")
+
+
 @pytest.fixture
 def reached(request: pytest.FixtureRequest) -> Iterator[Reached]:
     """Where a test says how far it went: see tests/reach.py."""
