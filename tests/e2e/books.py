@@ -116,8 +116,9 @@ def expected_state(order: opb.Order, row: Row) -> str:
         return "PARTIALLY_FILLED"
     if state == "REJECTED" and order.filled_quantity not in {"", "0"}:
         return "CANCELED"  # the venue gave up what was left
-    if state in {"CANCELED", "EXPIRED"} and order.quantity and order.filled_quantity == order.quantity:
-        return "FILLED"  # by fills that came after the end
+    is_full = bool(order.quantity) and Decimal(order.filled_quantity or 0) >= Decimal(order.quantity)
+    if state in {"CANCELED", "EXPIRED"} and is_full:
+        return "FILLED"  # by fills that came after the end, or by more than was asked for
     if state == "FILLED" and order.quantity and Decimal(order.filled_quantity or 0) < Decimal(order.quantity):
         return "CANCELED"  # executions were taken back, and the broker works no further
     return state
