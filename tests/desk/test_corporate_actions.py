@@ -256,15 +256,7 @@ def test_a_death_anywhere_comes_to_the_same_results(tmp_path: Path, place: str, 
         await trade(world, "-1", PUT, "wheel")
         world.arm(place, number)
         happen(world, *SPLIT, (PUT, "1", "0", "OPASN"), ("AAPL", "100", "250", "OPTRD"))
-        for _ in range(10):
-            if world.is_dead:
-                await world.bury()
-                await world.start()
-            await asyncio.sleep(2)
-        world.arm("nowhere", 1)
-        if world.is_dead:
-            await world.bury()
-            await world.start()
+        await world.live_on()
         await told(world)
         at(world, "27")
         at(world, "240", "AAPL")

@@ -322,15 +322,7 @@ def test_a_death_anywhere_comes_to_the_same_positions(tmp_path: Path, place: str
         await trade(world, "10", strategy="momentum")
         world.arm(place, number)
         happen(world, ("KO", "-10", "0", "SPLIT"), ("KO", "30", "26.67", "SPLIT"))
-        for _ in range(10):
-            if world.is_dead:
-                await world.bury()
-                await world.start()
-            await asyncio.sleep(2)
-        world.arm("nowhere", 1)
-        if world.is_dead:
-            await world.bury()
-            await world.start()
+        await world.live_on()
         await told(world)
         assert await quantity(world) == D(30)
         assert not differing(world)

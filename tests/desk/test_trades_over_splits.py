@@ -222,15 +222,7 @@ def test_a_death_anywhere_comes_to_the_same_stop(tmp_path: Path, place: str, num
         before = await protected(world)
         world.arm(place, number)
         happen(world, *SPLIT)
-        for _ in range(10):
-            if world.is_dead:
-                await world.bury()
-                await world.start()
-            await asyncio.sleep(2)
-        world.arm("nowhere", 1)
-        if world.is_dead:
-            await world.bury()
-            await world.start()
+        await world.live_on()
         await told(world)
         after = await restated(world, before.trade_id)
         assert (after.open_quantity, after.protected_quantity, after.stop_price) == (D(30), D(30), D(25))

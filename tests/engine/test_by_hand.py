@@ -212,6 +212,19 @@ def test_a_person_replaces_a_leg_before_its_name_is_in_the_journal(tmp_path: Pat
     run_virtual(day)
 
 
+async def submit_unheard_bracket(world: World, *, are_frames_lost: bool) -> None:
+    """A bracket whose answer is lost, and that cannot be looked up until the faults are cleared."""
+    world.face.venue.set_auto_fill(is_on=False)
+    exits = {"take_profit": opb.TakeProfit(limit_price="95"), "stop_loss": opb.StopLoss(stop_price="70")}
+    arm(world, FaultKind.LOSE_ANSWER, method="POST", times=1)
+    arm(world, FaultKind.LOSE_REQUEST, method="GET")
+    if are_frames_lost:
+        arm(world, FaultKind.DROP_FRAME)
+    bracket = {"order_class": opb.ORDER_CLASS_BRACKET, "limit_price": "80", "quantity": "5", **exits}
+    await world.submit(client_order_id="bracket", **bracket)
+    await asyncio.sleep(0.1)
+
+
 @pytest.mark.parametrize("are_frames_lost", [False, True])
 def test_a_leg_that_a_person_replaced_before_its_order_was_known_is_that_leg(
     tmp_path: Path, *, are_frames_lost: bool
@@ -220,15 +233,7 @@ def test_a_leg_that_a_person_replaced_before_its_order_was_known_is_that_leg(
 
     async def story(world: World) -> None:
         venue = world.face.venue
-        venue.set_auto_fill(is_on=False)
-        exits = {"take_profit": opb.TakeProfit(limit_price="95"), "stop_loss": opb.StopLoss(stop_price="70")}
-        arm(world, FaultKind.LOSE_ANSWER, method="POST", times=1)
-        arm(world, FaultKind.LOSE_REQUEST, method="GET")
-        if are_frames_lost:
-            arm(world, FaultKind.DROP_FRAME)
-        bracket = {"order_class": opb.ORDER_CLASS_BRACKET, "limit_price": "80", "quantity": "5", **exits}
-        await world.submit(client_order_id="bracket", **bracket)
-        await asyncio.sleep(0.1)
+        await submit_unheard_bracket(world, are_frames_lost=are_frames_lost)
         parent = venue.find("bracket")
         for price in (97, 98):
             leg_id = venue.find("bracket").leg_ids[0]
@@ -261,15 +266,7 @@ def test_a_leg_is_not_given_up_while_what_its_filled_parent_names_is_unread(
 
     async def story(world: World) -> None:
         venue = world.face.venue
-        venue.set_auto_fill(is_on=False)
-        exits = {"take_profit": opb.TakeProfit(limit_price="95"), "stop_loss": opb.StopLoss(stop_price="70")}
-        arm(world, FaultKind.LOSE_ANSWER, method="POST", times=1)
-        arm(world, FaultKind.LOSE_REQUEST, method="GET")
-        if are_frames_lost:
-            arm(world, FaultKind.DROP_FRAME)
-        bracket = {"order_class": opb.ORDER_CLASS_BRACKET, "limit_price": "80", "quantity": "5", **exits}
-        await world.submit(client_order_id="bracket", **bracket)
-        await asyncio.sleep(0.1)
+        await submit_unheard_bracket(world, are_frames_lost=are_frames_lost)
         elder = venue.find("bracket").leg_ids[0]
         for price in (97, 98):
             venue.replace_by_person(venue.find("bracket").leg_ids[0], Change(limit_price=Decimal(price)))

@@ -7,6 +7,7 @@ What a correction made of an execution has no place of its own: its total is tha
 """
 
 import functools
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -204,7 +205,7 @@ def _is_undone(order: Order, name: str, placement: Placement) -> bool:
 
 
 def _epoch(link: BrokerLink, fill: Fill) -> int:
-    return link.epoch_of(_time(fill))
+    return link.epoch_of(fill.executed_time)
 
 
 def _has_room(fill: Fill, booked: Sequence[Fill], link: BrokerLink) -> bool:
@@ -214,8 +215,8 @@ def _has_room(fill: Fill, booked: Sequence[Fill], link: BrokerLink) -> bool:
     then: beside everything of its own epoch.
     """
     undone = [f for f in booked if f.status is FillStatus.BUSTED and f.broker_order_id == link.broker_order_id]
-    known = sorted([*(f for f in booked if f.is_counted), *undone, fill], key=_time)
-    reached, taken_back, is_behind = ZERO, dict.fromkeys((_epoch(link, f) for f in undone), ZERO), False
+    known = sorted([*(f for f in booked if f.is_counted), *undone, fill], key=lambda each: each.executed_time)
+    reached, taken_back, is_behind = ZERO, defaultdict[int, Decimal](Decimal), False
     for each in known:
         epoch = _epoch(link, each)
         if each in undone:
@@ -224,7 +225,7 @@ def _has_room(fill: Fill, booked: Sequence[Fill], link: BrokerLink) -> bool:
         olds = [f.quantity for f in booked if each.is_restated and _is_in_place_of(each, f)]
         reached = add(reached, min([each.quantity, *olds]))
         is_behind = is_behind or each is fill
-        if is_behind and add(reached, taken_back.get(epoch, ZERO)) > each.cum_after:
+        if is_behind and add(reached, taken_back[epoch]) > each.cum_after:
             return len(known) == 1
     return True
 
@@ -232,10 +233,6 @@ def _has_room(fill: Fill, booked: Sequence[Fill], link: BrokerLink) -> bool:
 def _is_in_place_of(restated: Fill, fill: Fill) -> bool:
     """Whether a correction may have made it of this one: they end in one place."""
     return fill.cum_after == restated.cum_after and fill.broker_order_id == restated.broker_order_id
-
-
-def _time(fill: Fill) -> datetime:
-    return fill.occurred_time or fill.recorded_time
 
 
 def _place_among(order: Order, link: BrokerLink, fill: Fill) -> Placement:

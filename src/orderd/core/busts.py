@@ -132,7 +132,7 @@ def _is_meant(order: Order, fill: Fill, waiting: PendingBust) -> bool:
         return True
     if not fill.is_counted:  # undone by this very word, or before it by another
         return waiting.broker_time in _link_of(order, fill).bust_times
-    return (fill.occurred_time or fill.recorded_time) <= waiting.broker_time
+    return fill.executed_time <= waiting.broker_time
 
 
 def _remember(draft: Draft, waiting: PendingBust, fact: ExecutionBusted | ExecutionCorrected) -> None:

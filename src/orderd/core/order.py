@@ -237,6 +237,11 @@ class Fill(Value, frozen=True, kw_only=True):
         return self.aliases[0] if self.aliases else ""
 
     @property
+    def executed_time(self) -> datetime:
+        """When it was executed; one whose time nobody told counts as executed when it was recorded."""
+        return self.occurred_time or self.recorded_time
+
+    @property
     def cum_before(self) -> Decimal:
         """The broker order's cumulative quantity before it."""
         return subtract(self.cum_after, self.quantity)

@@ -247,7 +247,7 @@ def _name_fee(draft: Draft, link: BrokerLink, fill: Fill, fee: Decimal, fact: Wo
         fee=fee,
         source=fact.source,
         recorded_time=fact.at,
-        occurred_time=fill.occurred_time or fill.recorded_time,
+        occurred_time=fill.executed_time,
         is_restated=True,
     )
     draft.add(

@@ -11,7 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from orderd.core.adjustments import Split
-from orderd.core.order import Fill, Order, OrderRole, OrderState, OrderType, Side, TimeInForce
+from orderd.core.order import Order, OrderRole, OrderState, OrderType, Side, TimeInForce
 from orderd.core.sizing import Sizing
 from orderd.core.values import ZERO, AccountId, ClientOrderId, OrderId, Reason, Value, add, divide, multiply, subtract
 
@@ -292,7 +292,7 @@ def filled(trade: Trade, order: Order) -> Decimal:
         return order.filled_quantity
     total, left = ZERO, [fill for fill in order.fills if fill.is_counted]
     for split in trade.splits:
-        before = [fill for fill in left if executed_time(fill) < split.at]
+        before = [fill for fill in left if fill.executed_time < split.at]
         left = [fill for fill in left if fill not in before]
         total = divide(multiply(add(total, _sum(fill.quantity for fill in before)), split.new), split.old)
     return add(total, _sum(fill.quantity for fill in left))
@@ -306,13 +306,8 @@ def is_of_before(trade: Trade, order: Order) -> bool:
 def is_mixed(trade: Trade, order: Order) -> bool:
     """Whether a part of an order executed before a split: nobody can say what its whole quantity would be now."""
     return is_of_before(trade, order) and any(
-        fill.is_counted and executed_time(fill) < trade.splits[-1].at for fill in order.fills
+        fill.is_counted and fill.executed_time < trade.splits[-1].at for fill in order.fills
     )
-
-
-def executed_time(fill: Fill) -> datetime:
-    """When it was executed; one whose time nobody told counts as executed when it was recorded."""
-    return fill.occurred_time or fill.recorded_time
 
 
 def _leaves(orders: Iterable[Order]) -> Decimal:

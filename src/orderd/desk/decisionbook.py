@@ -3,16 +3,15 @@
 Rule: whoever reads a decision to act on it holds its lock (`hold`) until what it did is durable.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 
 import msgspec
 
 from orderd.core.decisions import Decision, DecisionKind, DecisionStatus, DecisionStep
 from orderd.core.records import RecordKind
 from orderd.core.values import OrderId
+from orderd.desk.locks import Locks
 from orderd.ports import Journal, OrderFilter, Record, RecordChange, RecordFilter
 from orderd.wire.decisions import decision_event_bytes, decision_message
 
@@ -23,12 +22,6 @@ MOST_LINKS = 1_000
 
 Name = tuple[str, str]
 """Account and the caller's id."""
-
-
-@dataclass
-class _Lock:
-    users: int = 0
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 def decision_of(record: Record) -> Decision:
@@ -71,7 +64,7 @@ class DecisionBook:
         """Start empty; `load` brings those for which something has to be done."""
         self._journal = journal
         self._watched: dict[Name, Decision] = {}
-        self._locks: dict[Name, _Lock] = {}
+        self._locks = Locks[Name]()
 
     async def load(self) -> None:
         """Take up every decision that is to be sent, or to expire."""
@@ -90,19 +83,9 @@ class DecisionBook:
         record = self._journal.find_record(RecordKind.DECISION, account_id, decision_id)
         return None if record is None else decision_of(record)
 
-    @asynccontextmanager
-    async def hold(self, account_id: str, decision_id: str) -> AsyncGenerator[None]:
+    def hold(self, account_id: str, decision_id: str) -> AbstractAsyncContextManager[None]:
         """Hold the decision: nobody else reads it to act on it, or writes it."""
-        name = (account_id, decision_id)
-        held = self._locks.setdefault(name, _Lock())
-        held.users += 1
-        try:
-            async with held.lock:
-                yield
-        finally:
-            held.users -= 1
-            if not held.users:
-                del self._locks[name]
+        return self._locks.hold((account_id, decision_id))
 
     async def record(self, steps: Sequence[DecisionStep], marks: Sequence[tuple[str, str]] = ()) -> Decision:
         """Write steps of one decision and return it as it is then. Raises RecordTakenError for an id that is taken."""

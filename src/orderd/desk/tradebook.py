@@ -5,9 +5,8 @@ other: whoever writes holds its lock.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
 
 import msgspec
@@ -18,6 +17,7 @@ from orderd.core.records import RecordKind
 from orderd.core.trade import Trade
 from orderd.core.trade_life import TradeStep
 from orderd.core.values import ZERO, subtract
+from orderd.desk.locks import Locks
 from orderd.ports import Journal, Record, RecordChange
 from orderd.wire.trades import trade_event_bytes, trade_message
 
@@ -53,12 +53,6 @@ def change_of(step: TradeStep, source: EventSource) -> RecordChange:
     return RecordChange(record=record, event=trade_event_bytes(step, source=source))
 
 
-@dataclass
-class _Held:
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    users: int = 0
-
-
 class TradeBook:
     """Reads and writes trades."""
 
@@ -66,7 +60,7 @@ class TradeBook:
         """Start empty; `load` brings what is not over."""
         self._journal = journal
         self._live: dict[str, Trade] = {}
-        self._locks: dict[str, _Held] = {}
+        self._locks = Locks[str]()
         """Of trades that somebody writes, or waits to write."""
         self._changed: dict[str, asyncio.Event] = {}
 
@@ -97,18 +91,9 @@ class TradeBook:
         record = self._journal.find_record(RecordKind.TRADE, account_id, client_trade_id)
         return None if record is None else self.get(record.record_id)
 
-    @asynccontextmanager
-    async def lock(self, trade_id: str) -> AsyncGenerator[None]:
-        """What a writer of this trade holds. It is let go with the last who wants it."""
-        held = self._locks.setdefault(trade_id, _Held())
-        held.users += 1
-        try:
-            async with held.lock:
-                yield
-        finally:
-            held.users -= 1
-            if not held.users:
-                del self._locks[trade_id]
+    def lock(self, trade_id: str) -> AbstractAsyncContextManager[None]:
+        """What a writer of this trade holds."""
+        return self._locks.hold(trade_id)
 
     async def record(self, steps: Sequence[TradeStep], source: EventSource = EventSource.ENGINE) -> Trade:
         """Write steps of one trade and return it as it is then. Raises RecordTakenError for a key that is taken.

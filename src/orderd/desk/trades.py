@@ -24,6 +24,7 @@ from orderd.core.trade_life import TradeEvent, TradeStep, step
 from orderd.core.trade_moves import candle_counted, close_asked, rearmed, stop_moved
 from orderd.core.values import ZERO, Value, canonical
 from orderd.desk.intents import intent_of
+from orderd.desk.locks import Locks
 from orderd.desk.protector import Protector
 from orderd.desk.steps import step_of
 from orderd.desk.trade_asks import OpenTrade
@@ -55,7 +56,7 @@ class TradeDesk:
         self._book = book
         self._engine = engine
         self._protector = protector
-        self._opening: dict[tuple[str, str], asyncio.Lock] = {}
+        self._opening = Locks[tuple[str, str]]()
         self.permit: Callable[[OpenTrade], AbstractAsyncContextManager[datetime | None]] = lambda _: nullcontext()
         """Holds the decision that a trade names and tells when it is over; refuses what it does not allow."""
 
@@ -78,14 +79,9 @@ class TradeDesk:
 
     async def _open(self, ask: OpenTrade) -> tuple[Trade, Order | None, bool]:
         key = (ask.account_id, ask.client_trade_id)
-        lock = self._opening.setdefault(key, asyncio.Lock())
-        try:
-            async with self.permit(ask) as expires, lock:
-                trade, is_replay = await self._opened(ask, expires)
-                return trade, await self._entered(trade), is_replay
-        finally:
-            if not lock.locked():
-                self._opening.pop(key, None)
+        async with self.permit(ask) as expires, self._opening.hold(key):
+            trade, is_replay = await self._opened(ask, expires)
+            return trade, await self._entered(trade), is_replay
 
     async def _opened(self, ask: OpenTrade, expires: datetime | None) -> tuple[Trade, bool]:
         known = self._book.find(ask.account_id, ask.client_trade_id)

@@ -8,12 +8,11 @@ from orderd.brokers.alpaca import errors, words
 from orderd.brokers.alpaca.client import Request, Response
 from orderd.brokers.alpaca.fields import Json, ParseError, as_list, as_object, decode, number, required, said_flag, text
 from orderd.brokers.alpaca.symbols import canonical, to_alpaca
-from orderd.core.assets import Asset
+from orderd.core.assets import WHOLE, Asset
 from orderd.core.order import AssetClass
 from orderd.ports import AssetOutcome, CannotTell, NoAsset
 
 _OK: Final = 200
-_WHOLE: Final = Decimal(1)
 _FRACTION: Final = Decimal("1e-9")
 """A quantity of a fractionable equity has at most nine decimals (reference, chapter on requests)."""
 
@@ -41,7 +40,7 @@ def parse(body: bytes) -> Asset:
     is_fractionable = said_flag(row, "fractionable")
     step = _positive(row, "min_trade_increment")
     if step is None and asset_class is AssetClass.US_EQUITY and is_fractionable is not None:
-        step = _FRACTION if is_fractionable else _WHOLE
+        step = _FRACTION if is_fractionable else WHOLE
     return Asset(
         symbol=canonical(required(row, "symbol"), asset_class),
         asset_class=asset_class,
