@@ -230,10 +230,12 @@ async def anew(journal: Journal) -> dict[tuple[str, int], bytes]:
     return found
 
 
+@pytest.mark.parametrize("lots_per_event", [1, 10])
 @pytest.mark.parametrize("seed", range(4))
 async def test_dying_anywhere_and_going_on_gives_what_a_fold_from_the_beginning_gives(
-    journal: Journal, tape: Tape, seed: int
+    journal: Journal, tape: Tape, monkeypatch: pytest.MonkeyPatch, seed: int, lots_per_event: int
 ) -> None:
+    monkeypatch.setattr("orderd.desk.completed.LOTS_PER_EVENT", lots_per_event)
     rng = random.Random(seed)
     feed = JournalFeed(journal)
     for _ in range(12):
@@ -292,6 +294,39 @@ async def test_nothing_new_writes_nothing(journal: Journal, tape: Tape) -> None:
     await folded(journal)
     assert journal.head == head
     assert int(await journal.mark(CURSOR) or 0) == head
+
+
+async def test_what_is_open_is_not_written_down_again_and_again_because_there_is_much_of_it(
+    journal: Journal, tape: Tape, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A strategy that hoards costs what its events cost, not the square of it; nothing is said before it is written."""
+    monkeypatch.setattr("orderd.desk.completed.LOTS_PER_EVENT", 2)
+    for number in range(40):
+        await tape.trade(f"lot-{number}", BUY, "1", "10", strategy="hoarder")
+    for number in range(10):
+        await tape.trade(f"exit-{number}", SELL, "1", "11", strategy="hoarder")
+    written: list[tuple[int, int]] = []
+    hoarder = 'lots:["paper","AAPL","hoarder"]'
+
+    class Counting(MemoryRecords):
+        async def record(
+            self, changes: Sequence[RecordChange], marks: Sequence[tuple[str, str]] = ()
+        ) -> tuple[int, ...]:
+            written.append((int(dict(marks)[CURSOR]), dict(marks).get(hoarder, "").count('"value"')))
+            return await super().record(changes, marks)
+
+    records = Counting()
+    fold = CompletedTrades(records, Tail(journal), page=1, flush_events=1)
+    await fold.open()  # catches up
+    assert sum(lots for _, lots in written) <= 2 * journal.head + 40
+    assert len(records.latest) == 10
+    assert fold.sequence == written[-1][0] == journal.head
+
+    again = CompletedTrades(Counting(), Tail(journal), page=1, flush_events=1)
+    written.clear()
+    before_exits = journal.head - 10 * 5 + 4  # the fifth event of an order is its fill
+    while await again.step():
+        assert again.sequence <= max(before_exits, written[-1][0])
 
 
 async def test_it_follows_a_live_journal_and_writes_down_what_is_open_after_a_pause(

@@ -7,13 +7,15 @@ import os
 import random
 import shutil
 import sqlite3
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from orderd.ports import JournalError
 from orderd.storage import InlineRunner, JournalLostError, OpenError, checkpoint
+from orderd.storage.doctor import Check, examine
 from orderd.storage.runner import Runner, ThreadRunner
 from tests.reach import Reached, scaled
 from tests.storage.conftest import Opening
@@ -168,6 +170,23 @@ async def test_a_journal_that_was_only_served_is_not_examined(
     await journal.close()
     await (await opening()).close()
     assert "journal_changed" not in "".join(capsys.readouterr())
+
+
+async def test_the_loop_goes_on_while_a_changed_journal_is_examined(
+    opening: Opening, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large one takes minutes, and a loop that is blocked for seconds is ended: then no start would ever succeed."""
+    await _old_copy(opening, database)
+    os.utime(database)
+    turned = threading.Event()
+
+    def examined(path: Path, *, min_free_bytes: int) -> Iterator[Check]:
+        assert turned.wait(10), "nothing else ran on the loop"
+        return examine(path, min_free_bytes=min_free_bytes)
+
+    monkeypatch.setattr("orderd.storage.opening.examine", examined)
+    asyncio.get_running_loop().call_later(0.05, turned.set)
+    assert (await opening()).head == 10
 
 
 @pytest.mark.scaled

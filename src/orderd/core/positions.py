@@ -229,14 +229,27 @@ def parts(holding: Holding, change: Change) -> tuple[Change, Change | None]:
     if isinstance(change, Divided) or holding.is_flat:
         return change, None
     met = [share for share in holding.shares if isinstance(change, Happened) or share.strategy == change.strategy]
-    others = [share for share in holding.shares if share.lots and share not in met]
-    against = _sum(lot.quantity for share in met for lot in share.lots if _is_against(lot, change.quantity))
-    same = any(not _is_against(lot, change.quantity) for share in met for lot in share.lots)
-    rest = add(change.quantity, against)
-    if others or same or not against or not rest or rest.is_signed() is not change.quantity.is_signed():
+    others = any(share.lots for share in holding.shares if share not in met)
+    if others or any(share.lots and not _is_against(share.lots[0], change.quantity) for share in met):
         return change, None
-    closing = msgspec.structs.replace(change, quantity=against.copy_negate())
+    rest = _beyond(change.quantity, met)
+    if not rest or rest == change.quantity:
+        return change, None
+    closing = msgspec.structs.replace(change, quantity=subtract(change.quantity, rest))
     return closing, msgspec.structs.replace(change, quantity=rest)
+
+
+def _beyond(quantity: Decimal, met: Iterable[Share]) -> Decimal:
+    """What is left of a quantity when it has closed all of these; nothing when they are more. No more is looked at
+    than that takes: a position may have thousands of lots.
+    """
+    left = quantity
+    for share in met:
+        for lot in share.lots:
+            left = add(left, lot.quantity)
+            if not left or left.is_signed() is not quantity.is_signed():
+                return ZERO
+    return left
 
 
 def apply(holding: Holding, change: Change) -> Holding:

@@ -44,6 +44,8 @@ READ: Final = 500
 """Results and fills read at once."""
 FLUSH_EVENTS: Final = 1000
 """After so many events how far we have come is written down, also when no trade was completed."""
+LOTS_PER_EVENT: Final = 10
+"""What is open is written down whole: for each event folded since the last time, so many lots."""
 FLUSH_S: Final = 1.0
 """After a pause of so long what was opened is written down. Seconds."""
 IDLE_S: Final = 60.0
@@ -122,6 +124,8 @@ class CompletedTrades:
         """What is open, and what was touched since it was last written down."""
         self._touched: dict[LedgerName, None] = {}
         self._unwritten: dict[str, tuple[LedgerName, Kept]] = {}
+        self._changes: list[RecordChange] = []
+        """Of what is unwritten, in the order it came about."""
         self.sequence = 0
         """Results are recorded as of this event."""
 
@@ -152,7 +156,7 @@ class CompletedTrades:
         if not self._touched:
             await self._feed.changed(self._position, IDLE_S)
         elif not await self._feed.changed(self._position, FLUSH_S):
-            await self._write(())
+            await self._write()
 
     def _forget(self) -> None:
         """Begin again at what is written down: part of the next events may be folded already."""
@@ -160,6 +164,7 @@ class CompletedTrades:
         self._ledgers.clear()
         self._touched.clear()
         self._unwritten.clear()
+        self._changes.clear()
 
     async def _begin_with_the_books(self) -> None:
         """The events are no longer kept; the fills are, as they stand now. Nothing trades while they are read.
@@ -172,16 +177,15 @@ class CompletedTrades:
         after_key: tuple[int | str, ...] | None = None
         while True:
             page = await self._records.list_fills(FillFilter(), after_key=after_key, limit=READ)
-            changes: list[RecordChange] = []
             for number, row in enumerate(page.rows):
-                changes += await self._book(row.data, number, booked)
-            await self._write(changes)
+                self._changes += await self._book(row.data, number, booked)
+            await self._write()
             if not page.has_more:
                 break
             after_key = page.rows[-1].key
         await self._book_adjustments(booked)
-        self._position = self.sequence = head
-        await self._write(())
+        self._position = head
+        await self._write()
 
     async def _book_adjustments(self, booked: dict[LedgerName, set[FillId]]) -> None:
         """What activities did to positions is kept with them; deliveries follow the ends of their options."""
@@ -200,7 +204,8 @@ class CompletedTrades:
                 if told.name not in booked:
                     booked[told.name] = await self._fills_of(told.name)
                 if told.is_news(booked[told.name]):
-                    await self._write(await self._change(told))
+                    self._changes += await self._change(told)
+                    await self._write()
 
     async def _book(self, fill: bytes, number: int, booked: dict[LedgerName, set[FillId]]) -> list[RecordChange]:
         order = self._records.order_data(results.order_of(fill))
@@ -219,21 +224,27 @@ class CompletedTrades:
         """Fold everything there is now, and write it down."""
         while await self.step():
             pass
-        await self._write(())
+        await self._write()
 
     async def step(self) -> bool:
         """Fold the next events and record what they completed; False when there are none yet."""
         entries = await self._feed.read(self._position, self._page)
         if not entries:
             return False
-        changes: list[RecordChange] = []
         for entry in entries:
-            changes += await self._fold(entry)
+            self._changes += await self._fold(entry)
         self._position = entries[-1].sequence
-        if changes or self._position - self._written >= self._flush_events:
-            await self._write(changes)
-        self.sequence = self._position
+        if self._is_worth_writing():
+            await self._write()
+        if not self._changes:
+            self.sequence = self._position
         return True
+
+    def _is_worth_writing(self) -> bool:
+        """Results at once, how far we have come now and then; either later when very much is open."""
+        folded = self._position - self._written
+        lots = sum(len(self._ledgers[name].ledger.lots) for name in self._touched)
+        return folded >= (lots // LOTS_PER_EVENT if self._changes else max(self._flush_events, lots // LOTS_PER_EVENT))
 
     async def _fold(self, entry: Entry) -> list[RecordChange]:
         if entry.record_kind is RecordKind.POSITION:
@@ -340,14 +351,15 @@ class CompletedTrades:
         found |= {slice_id: kept for slice_id, (of, kept) in self._unwritten.items() if of == name}
         return [kept.slice for kept in found.values()]
 
-    async def _write(self, changes: Sequence[RecordChange]) -> None:
+    async def _write(self) -> None:
         """Results, what is open and how far we have come: all of it, or nothing."""
         if self._position == self._written and not self._touched:
             return
         marks = [(_mark(name), msgspec.json.encode(self._ledgers[name]).decode()) for name in self._touched]
-        await self._records.record(changes, [*marks, (CURSOR, str(self._position))])
-        self._written = self._position
+        await self._records.record(tuple(self._changes), [*marks, (CURSOR, str(self._position))])
+        self._written = self.sequence = self._position
         self._unwritten.clear()
+        self._changes.clear()
         for name in self._touched:
             if not self._ledgers[name].ledger.lots:  # what is over is read again when somebody trades it again
                 del self._ledgers[name]

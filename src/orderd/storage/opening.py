@@ -1,5 +1,6 @@
 """Opening a journal: lock, migrate, settle, verify, start the writer. In this order, or not at all."""
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,7 +15,7 @@ from orderd.storage.backup import refuse_backup
 from orderd.storage.chain import GENESIS, ChainError, Meta, read_meta, verified_position, verify
 from orderd.storage.checkpoint import Checkpointer, make_durable
 from orderd.storage.connect import open_reader, open_writer, translated
-from orderd.storage.doctor import Verdict, examine
+from orderd.storage.doctor import Check, Verdict, examine
 from orderd.storage.errors import JournalCorruptError, JournalLostError
 from orderd.storage.journal import SqliteJournal
 from orderd.storage.lock import DatabaseLock, Known
@@ -65,7 +66,7 @@ async def open_journal(
         parts = _opened(path, clock, ids, (chosen, lock), undo)
         _refuse_older(path, parts, lock.known)
         if is_touched:
-            _examine(path)
+            await _examine(path, has_threads=chosen.has_threads)
         lock.remember(Known(parts.journal_id, parts.head, parts.checkpointer.presence.stamp))
         journal = SqliteJournal(parts, on_failure)
         undo.pop_all()
@@ -123,16 +124,20 @@ def _refuse_older(path: Path, parts: Parts, known: Known | None) -> None:
         )
 
 
-def _examine(path: Path) -> None:
-    """Check all of it. Raises JournalCorruptError.
+async def _examine(path: Path, *, has_threads: bool) -> None:
+    """Check all of it, which takes minutes when it is large: beside the loop. Raises JournalCorruptError.
 
     Its file is not as the last server left it: a copy was put back, perhaps beneath the log of a newer one, or a power
     cut came while the log was being moved.
     """
     log.warning("journal_changed_since_last_written", database=str(path))
-    failed = [check for check in examine(path, min_free_bytes=0) if check.verdict is Verdict.FAIL]
+    failed = await asyncio.to_thread(_failed, path) if has_threads else _failed(path)
     if failed:
         raise JournalCorruptError(path, "; ".join(f"{check.name}: {check.detail}" for check in failed))
+
+
+def _failed(path: Path) -> list[Check]:
+    return [check for check in examine(path, min_free_bytes=0) if check.verdict is Verdict.FAIL]
 
 
 def _begun(connection: sqlite3.Connection, clock: Clock, ids: Ids) -> Meta:
