@@ -67,7 +67,7 @@ class Adjusting:
 
     async def _concerned(self, told: Adjusted) -> list[str]:
         """The trades of the symbol that are not over, and those that were closed in the new units."""
-        live = [trade.trade_id for trade in self._book.live(told.account_id) if trade.signal.symbol == told.symbol]
+        live = [trade.trade_id for trade in self._book.live_on(told.account_id, told.symbol)]
         since = told.adjustment.effective_time
         while since < told.at:
             try:

@@ -19,6 +19,7 @@ from orderd.core.lots import Ledger, Outcome, apply, restarts, straddles, tape
 from orderd.core.records import RecordKind
 from orderd.core.slices import Key, Slice
 from orderd.core.values import ZERO, FillId, Value, add
+from orderd.desk.reading import Paced
 from orderd.engine.api import Feed
 from orderd.ports import (
     Entry,
@@ -117,7 +118,7 @@ class CompletedTrades:
         self._page = page
         self._flush_events = flush_events
         self._records = records
-        self._feed = feed
+        self._feed = Paced(feed)
         self._position = 0
         self._written = 0
         self._ledgers: dict[LedgerName, Open] = {}

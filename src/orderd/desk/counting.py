@@ -7,6 +7,7 @@ from typing import Final
 import structlog
 
 from orderd.core.records import RecordKind
+from orderd.desk.reading import Paced
 from orderd.engine.account import Account
 from orderd.engine.api import Feed
 from orderd.ports import CompactedError, Entry, Journal, JournalBusyError, RecordFilter
@@ -28,7 +29,7 @@ class Counting:
     def __init__(self, journal: Journal, feed: Feed, accounts: Mapping[str, Account]) -> None:
         """Nothing is read before `open`."""
         self._journal = journal
-        self._feed = feed
+        self._feed = Paced(feed)
         self._accounts = {name: each for name, each in accounts.items() if each.policy.limits.has_breaker}
         self._position = 0
         self._marked = 0

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from orderd.core.records import RecordKind
 from orderd.desk.decisions import DecisionDesk
-from orderd.desk.reading import kept_after
+from orderd.desk.reading import Paced, kept_after
 from orderd.desk.tradebook import TradeBook
 from orderd.engine.account import Account
 from orderd.engine.api import Feed
@@ -36,7 +36,7 @@ class DecisionFeed:
     ) -> None:
         """Nothing is read before `open`."""
         self._journal = journal
-        self._feed = feed
+        self._feed = Paced(feed)
         self._decisions = decisions
         self._trades = trades
         self._accounts = accounts

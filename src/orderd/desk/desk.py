@@ -21,7 +21,7 @@ from orderd.desk.gauges import Figures
 from orderd.desk.permits import DecisionPermits
 from orderd.desk.positions import PositionBook
 from orderd.desk.protector import Protector
-from orderd.desk.reading import kept_after
+from orderd.desk.reading import Paced, kept_after
 from orderd.desk.risk import RiskDesk
 from orderd.desk.sizes import Sizes
 from orderd.desk.surroundings import is_through
@@ -98,8 +98,8 @@ class Desk:
         """The strategies that hold something of a symbol, and on which side."""
         return [
             Stake(strategy=trade.signal.strategy, side=trade.signal.side)
-            for trade in self.book.live(account_id)
-            if trade.signal.symbol == symbol and trade.open_quantity
+            for trade in self.book.live_on(account_id, symbol)
+            if trade.open_quantity
         ]
 
     def start(self) -> None:
@@ -127,7 +127,7 @@ class Desk:
 
     async def _listen(self, account: Account) -> None:
         """Wake the trades of every event, those that are over, too. The mark follows a while later."""
-        feed, passed = self._engine.feed, self._position
+        feed, passed = Paced(self._engine.feed), self._position
         marked_ns = account.clock.monotonic_ns()
         while not account.is_stopping:
             entries = await kept_after(feed, self._position, PAGE)

@@ -153,7 +153,7 @@ class Flattening:
     async def _close_one(self, position: BrokerPosition, reason: str) -> None:
         """Its trades close themselves; what is held beyond them leaves by an exit of its own."""
         symbol = position.symbol
-        trades = [trade for trade in self._book.live(self._account.account_id) if trade.signal.symbol == symbol]
+        trades = self._book.live_on(self._account.account_id, symbol)
         open_trades = [trade for trade in trades if trade.state is not TradeState.PENDING]
         exits = await asyncio.gather(*(self._close_trade(trade.trade_id, reason) for trade in open_trades))
         order_id = next((each for each in exits if each), "")

@@ -1,12 +1,56 @@
-"""The feed for those who only look for what they have not seen: what is let go meanwhile is passed over."""
+"""The feed for those who follow all of it, and act on little: what is let go meanwhile is passed over, and what comes
+close together is heard together.
+"""
 
 import asyncio
+import math
 from collections.abc import Sequence
+from typing import Final
 
 from orderd.engine.api import Feed
 from orderd.ports import CompactedError, Entry, JournalBusyError
 
-BUSY_S = 0.5
+BUSY_S: Final = 0.5
+REST_S: Final = 0.02
+"""Between two wakings of one follower, at least. Seconds."""
+
+
+class Paced:
+    """A feed of one follower: the first event after a pause is heard at once, the ones close behind it together.
+
+    Each order makes two commits or more, and a handful of followers have nothing to do for most of them: woken for each
+    they took a quarter of the processor time of an order.
+    """
+
+    def __init__(self, feed: Feed) -> None:
+        """Nothing was heard yet."""
+        self._feed = feed
+        self._heard_at = -math.inf
+
+    @property
+    def head(self) -> int:
+        """See `Feed.head`."""
+        return self._feed.head
+
+    @property
+    def oldest(self) -> int:
+        """See `Feed.oldest`."""
+        return self._feed.oldest
+
+    async def read(self, after: int, limit: int) -> Sequence[Entry]:
+        """See `Feed.read`."""
+        return await self._feed.read(after, limit)
+
+    async def changed(self, after: int, timeout_s: float) -> bool:
+        """See `Feed.changed`; not sooner than `REST_S` after the last time it was so."""
+        loop = asyncio.get_running_loop()
+        rest_s = self._heard_at + REST_S - loop.time()
+        if rest_s > 0:
+            await asyncio.sleep(rest_s)
+        is_changed = await self._feed.changed(after, timeout_s)
+        if is_changed:
+            self._heard_at = loop.time()
+        return is_changed
 
 
 async def kept_after(feed: Feed, after: int, limit: int) -> Sequence[Entry]:

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
+from typing import Final
 
 import msgspec
 
@@ -53,6 +54,9 @@ def change_of(step: TradeStep, source: EventSource) -> RecordChange:
     return RecordChange(record=record, event=trade_event_bytes(step, source=source))
 
 
+_NOTHING: Final[dict[str, Trade]] = {}
+
+
 class TradeBook:
     """Reads and writes trades."""
 
@@ -60,6 +64,8 @@ class TradeBook:
         """Start empty; `load` brings what is not over."""
         self._journal = journal
         self._live: dict[str, Trade] = {}
+        self._live_on: dict[tuple[str, str], dict[str, Trade]] = {}
+        """The same by account and symbol; no inner one is empty."""
         self._locks = Locks[str]()
         """Of trades that somebody writes, or waits to write."""
         self._changed: dict[str, asyncio.Event] = {}
@@ -67,11 +73,15 @@ class TradeBook:
     async def load(self) -> None:
         """Take up every trade that is not over."""
         for record in await self._journal.open_records(RecordKind.TRADE):
-            self._live[record.record_id] = trade_of(record)
+            self._hold(trade_of(record))
 
     def live(self, account_id: str) -> list[Trade]:
         """The account's trades that are not over, oldest first."""
         return [trade for trade in self._live.values() if trade.account_id == account_id]
+
+    def live_on(self, account_id: str, symbol: str) -> list[Trade]:
+        """Those of them in one symbol."""
+        return list(self._live_on.get((account_id, symbol), _NOTHING).values())
 
     def unprotected(self, account_id: str) -> Decimal:
         """What the account's trades hold and no working stop of theirs covers, summed over trades."""
@@ -116,13 +126,24 @@ class TradeBook:
     def keep(self, trade: Trade) -> None:
         """Remember what the next record will say, too: which order a child has become."""
         if trade.trade_id in self._live:
-            self._live[trade.trade_id] = trade
+            self._hold(trade)
+
+    def _hold(self, trade: Trade) -> None:
+        self._live[trade.trade_id] = trade
+        self._live_on.setdefault((trade.account_id, trade.signal.symbol), {})[trade.trade_id] = trade
+
+    def _let_go(self, trade: Trade) -> None:
+        place = (trade.account_id, trade.signal.symbol)
+        if self._live.pop(trade.trade_id, None) is not None:
+            del self._live_on[place][trade.trade_id]
+            if not self._live_on[place]:
+                del self._live_on[place]
 
     def _put(self, trade: Trade) -> None:
         if trade.is_over:
-            self._live.pop(trade.trade_id, None)
+            self._let_go(trade)
         else:
-            self._live[trade.trade_id] = trade
+            self._hold(trade)
         changed = self._changed.pop(trade.trade_id, None)
         if changed is not None:
             changed.set()

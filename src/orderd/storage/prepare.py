@@ -14,7 +14,7 @@ from orderd.core.order import AssetClass, Fill, Order
 from orderd.core.values import FillId, canonical
 from orderd.ports import Append, Discrepancy, RawPayload
 from orderd.wire.desk_events import Said, discrepancy_bytes, partial_discrepancy_event, said_by
-from orderd.wire.messages import fill_bytes, partial_event_bytes, successive_order_bytes
+from orderd.wire.messages import fill_bytes, order_bytes, partial_event_bytes
 from orderd.wire.symbols import contract
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -111,11 +111,10 @@ def prepare(append: Append) -> Prepared:
 
 
 def _events(steps: tuple[Step, ...], final: Order) -> tuple[PreparedEvent, ...]:
-    bodies = successive_order_bytes([step.after for step in steps])
     return tuple(
         [
-            PreparedEvent(step.after.version, partial_event_bytes(step), body, _fills(step, final))
-            for step, body in zip(steps, bodies, strict=True)
+            PreparedEvent(step.after.version, partial_event_bytes(step), order_bytes(step.after), _fills(step, final))
+            for step in steps
         ]
     )
 

@@ -58,7 +58,6 @@ _asked_part: Final[Callable[[Order], tuple[object, ...]]] = attrgetter(
     "order_id",
     "intent",
     "terms",
-    "links",
     "parent_order_id",
     "is_external",
     "broker_client_reference",
@@ -71,7 +70,10 @@ _asked_part: Final[Callable[[Order], tuple[object, ...]]] = attrgetter(
     "multiplier",
     "expires_time",
 )
-"""Everything that `_asked_bytes` is made from."""
+"""Everything that `_asked_bytes` is made from, but for the broker's ids."""
+_SLOTS: Final = 1024
+_written: Final[list[tuple[tuple[object, ...], bytes]]] = [((), b"")] * _SLOTS
+"""What was asked for in the orders serialised lately, each in the slot of its id: its next events say it again."""
 
 
 def text_of(value: Decimal | None) -> str:
@@ -110,19 +112,6 @@ def order_message(order: Order) -> pb.Order:
 def order_bytes(order: Order) -> bytes:
     """Return the bytes of the order without its sequence; `splice.with_sequence` completes them."""
     return _asked_bytes(order) + _standing_bytes(order)
-
-
-def successive_order_bytes(orders: Sequence[Order]) -> list[bytes]:
-    """Return what `order_bytes` says of one order after each of its steps: what was asked is serialised once."""
-    written: list[bytes] = []
-    known: tuple[object, ...] = ()
-    asked = b""
-    for order in orders:
-        part = _asked_part(order)
-        if part != known:
-            known, asked = part, _asked_bytes(order)
-        written.append(asked + _standing_bytes(order))
-    return written
 
 
 def complete_order_bytes(order: Order) -> bytes:
@@ -202,6 +191,16 @@ def partial_event_bytes(step: Step) -> bytes:
 
 
 def _asked_bytes(order: Order) -> bytes:
+    part = (*_asked_part(order), [link.broker_order_id for link in order.links])
+    slot = hash(order.order_id) % _SLOTS
+    known, written = _written[slot]
+    if part != known:
+        written = _serialised(order)
+        _written[slot] = (part, written)
+    return written
+
+
+def _serialised(order: Order) -> bytes:
     # Only a map has no order of its own; asking for one costs as much as a few fields.
     asked = _asked(order).SerializeToString(deterministic=bool(order.intent.tags))
     return asked + time_field(_EXPIRES_TIME, order.expires_time) if order.expires_time is not None else asked

@@ -20,6 +20,9 @@ from orderd.core.records import RecordKind
 _VARINT: Final = 0
 _LENGTH: Final = 2
 _SMALL: Final = 0x80
+_TWO: Final = 0x4000
+_SINGLE: Final = [bytes((value,)) for value in range(_SMALL)]
+"""Every number of one byte; nearly all lengths and enums are one, or of two."""
 _NUMBERS: Final = frozenset(
     {
         FieldDescriptor.CPPTYPE_BOOL,
@@ -35,8 +38,10 @@ _NUMBERS: Final = frozenset(
 
 def varint(value: int) -> bytes:
     """Return a non-negative integer in protobuf's base-128 form."""
-    if value < _SMALL:
-        return value.to_bytes(1, "little")
+    if 0 <= value < _SMALL:
+        return _SINGLE[value]
+    if value < _TWO:
+        return bytes((value & 0x7F | 0x80, value >> 7))
     out = bytearray()
     while value >= _SMALL:
         out.append(value & 0x7F | 0x80)
