@@ -13,6 +13,7 @@ from decimal import Decimal
 from functools import lru_cache
 from operator import attrgetter
 from typing import Final
+from zlib import crc32
 
 from oms.v1 import order_pb2 as pb
 from orderd.core.events import FillBusted, FillCorrected, Filled, Step
@@ -192,7 +193,7 @@ def partial_event_bytes(step: Step) -> bytes:
 
 def _asked_bytes(order: Order) -> bytes:
     part = (*_asked_part(order), [link.broker_order_id for link in order.links])
-    slot = hash(order.order_id) % _SLOTS
+    slot = crc32(order.order_id.encode()) % _SLOTS
     known, written = _written[slot]
     if part != known:
         written = _serialised(order)
