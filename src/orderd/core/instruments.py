@@ -1,12 +1,15 @@
 """What a canonical symbol says of the instrument: dot share classes, slash crypto, compact options."""
 
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 from orderd.core.order import AssetClass, OrderIntent
 
 OPTION_LENGTH: Final = 15
 """Length of the date, right and strike of a compact option symbol; what is before it is the root."""
+SYMBOLS_KEPT: Final = 4096
+"""An account trades the same few symbols again and again."""
 _ONE, _HUNDRED = Decimal(1), Decimal(100)
 
 
@@ -15,6 +18,7 @@ def asset_class_of(intent: OrderIntent) -> AssetClass:
     return asset_class_of_symbol(intent.symbol or (intent.legs[0].symbol if intent.legs else ""))
 
 
+@lru_cache(maxsize=SYMBOLS_KEPT)
 def asset_class_of_symbol(symbol: str) -> AssetClass:
     """Of a canonical symbol."""
     if "/" in symbol:
@@ -22,6 +26,7 @@ def asset_class_of_symbol(symbol: str) -> AssetClass:
     return AssetClass.US_OPTION if underlying_of(symbol) else AssetClass.US_EQUITY
 
 
+@lru_cache(maxsize=SYMBOLS_KEPT)
 def underlying_of(symbol: str) -> str:
     """The root of a compact option symbol, empty for anything else."""
     root, rest = symbol[:-OPTION_LENGTH], symbol[-OPTION_LENGTH:]

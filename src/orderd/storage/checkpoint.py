@@ -53,7 +53,6 @@ class Checkpointer:
         self._lock = lock
         self._connection = connection
         self.presence = Presence(database)
-        self._log = database.with_name(database.name + "-wal")
         self._turn = threading.Lock()
         self._due = threading.Event()
         self._is_stopping = False
@@ -72,7 +71,7 @@ class Checkpointer:
         """Take note of a commit of so many rows; finish what the thread began. Raises sqlite3.Error, DisplacedError."""
         self._look()
         self._pages += PAGES_A_COMMIT + rows
-        if self._has_rest or self.log_bytes() > URGENT_BYTES:
+        if self._has_rest or self.presence.log_bytes > URGENT_BYTES:
             self._checkpoint("PASSIVE")
             self._has_rest = False
         elif self._pages >= WORTHWHILE_PAGES:
@@ -81,13 +80,6 @@ class Checkpointer:
                 self._checkpoint("PASSIVE")
             else:
                 self._due.set()
-
-    def log_bytes(self) -> int:
-        """Size of the write-ahead log. Asks for its size only: the file is never opened here."""
-        try:
-            return self._log.stat().st_size
-        except FileNotFoundError:
-            return 0
 
     def close(self, *, is_final: bool) -> None:
         """End the thread, move everything when `is_final`, close the connection.

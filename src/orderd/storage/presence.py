@@ -37,30 +37,37 @@ class Presence:
 
     def __init__(self, database: Path) -> None:
         """Remember what is there. Both exist: a connection that writes ahead is open."""
-        self._database = database
-        self._files = {path: _identity(path) for path in (database, database.with_name(database.name + "-wal"))}
+        self._database, self._log = database, database.with_name(database.name + "-wal")
+        self._opened = _identity(os.stat(self._database)), _identity(os.stat(self._log))
         self.stamp = stamp_of(database)
+        self.log_bytes = 0
+        """Size of the log at the last look."""
 
     def check(self) -> None:
         """Raise DisplacedError when a file is gone, is another one, or was written to by somebody else.
 
         Between two of our checkpoints nobody writes to the database itself: commits go into the log.
         """
-        for path, opened in self._files.items():
-            try:
-                found = _identity(path)
-            except FileNotFoundError:
-                raise DisplacedError(path, "was deleted") from None
-            if found != opened:
-                raise DisplacedError(path, "was replaced by another file")
-        if stamp_of(self._database) != self.stamp:
+        database, log = _found(self._database), _found(self._log)
+        if _identity(database) != self._opened[0]:
+            raise DisplacedError(self._database, "was replaced by another file")
+        if _identity(log) != self._opened[1]:
+            raise DisplacedError(self._log, "was replaced by another file")
+        if (database.st_mtime_ns, database.st_size) != (self.stamp.modified_ns, self.stamp.size):
             raise DisplacedError(self._database, "was written to by another program")
+        self.log_bytes = log.st_size
 
     def settle(self) -> None:
         """Take the database as it is now: we have just written to it."""
         self.stamp = stamp_of(self._database)
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    found = os.stat(path)
+def _found(path: Path) -> os.stat_result:
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        raise DisplacedError(path, "was deleted") from None
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
     return found.st_dev, found.st_ino

@@ -27,15 +27,14 @@ class Changed(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Kept:
-    __slots__ = ("body", "fills")
+    __slots__ = ("body", "fills", "size")
 
     def __init__(self, body: bytes, fills: dict[str, bytes] | None) -> None:
         self.body = body
         self.fills = fills
-
-    def size(self) -> int:
-        fills = self.fills or {}
-        return OVERHEAD_BYTES + len(self.body) + sum(len(fill) + OVERHEAD_BYTES for fill in fills.values())
+        self.size = OVERHEAD_BYTES + len(body)
+        if fills:
+            self.size += sum(len(fill) + OVERHEAD_BYTES for fill in fills.values())
 
 
 class Recent:
@@ -52,12 +51,12 @@ class Recent:
         for change in changes:
             known = self._kept.pop(change.order_id, None)
             if known is not None:
-                self._left += known.size()
+                self._left += known.size
             kept = _Kept(change.body, _fills(change, known))
             self._kept[change.order_id] = kept
-            self._left -= kept.size()
+            self._left -= kept.size
         while self._left < 0:
-            self._left += self._kept.pop(next(iter(self._kept))).size()
+            self._left += self._kept.pop(next(iter(self._kept))).size
 
     def order(self, order_id: str) -> bytes | None:
         """The order's bytes; None when the tables must be asked."""
