@@ -329,6 +329,29 @@ async def test_what_is_open_is_not_written_down_again_and_again_because_there_is
         assert again.sequence <= max(before_exits, written[-1][0])
 
 
+@pytest.mark.parametrize("bound", ["FLUSH_S", "MOST_CHANGES"])
+async def test_no_result_waits_for_long_because_much_is_open(
+    journal: Journal, tape: Tape, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    """A loss must reach the circuit breaker, however much another strategy hoards and however busy the journal is."""
+    monkeypatch.setattr("orderd.desk.completed.LOTS_PER_EVENT", 0.001)
+    for number in range(5):
+        await tape.trade(f"lot-{number}", BUY, "1", "10", strategy="hoarder")
+    opened_until = journal.head
+    for number in range(3):
+        await tape.trade(f"exit-{number}", SELL, "1", "9", strategy="hoarder")
+    records = MemoryRecords()
+    held_back = CompletedTrades(records, Tail(journal), page=1)
+    while await held_back.step():
+        assert not records.latest
+    assert opened_until < held_back._position > held_back.sequence
+    monkeypatch.setattr(f"orderd.desk.completed.{bound}", 0)
+    prompt = CompletedTrades(records, Tail(journal), page=1)
+    while await prompt.step():
+        assert prompt.sequence == prompt._position
+    assert len(records.latest) == 3
+
+
 async def test_it_follows_a_live_journal_and_writes_down_what_is_open_after_a_pause(
     journal: Journal, tape: Tape, monkeypatch: pytest.MonkeyPatch
 ) -> None:

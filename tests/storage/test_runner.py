@@ -193,6 +193,22 @@ async def test_the_log_stays_short_under_load_and_is_gone_after_closing(opening:
     assert not log.exists()
 
 
+async def test_a_log_that_grows_while_a_checkpoint_runs_makes_the_writer_wait_for_it(
+    opening: Opening, database: Path
+) -> None:
+    """A slow disk: the thread is in the middle of a checkpoint, and the log passes its limit meanwhile."""
+    journal = await opening(runner=InlineRunner(lambda: 0.0))
+    checkpointer = journal._parts.checkpointer
+    with checkpointer._turn, database.with_name("orderd.db-wal").open("ab") as log:
+        log.truncate(URGENT_BYTES + 1)
+        writer = threading.Thread(target=checkpointer.between_batches, args=(1,))
+        writer.start()
+        writer.join(0.3)
+        assert writer.is_alive(), "it went on, and the log grows for as long as the checkpoint takes"
+    writer.join(10)
+    assert not writer.is_alive()
+
+
 async def test_a_reader_that_stays_holds_the_log_back_only_while_it_stays(opening: Opening, database: Path) -> None:
     journal = await opening()
     await journal.append([submitted_order()])

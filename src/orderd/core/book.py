@@ -225,7 +225,7 @@ def _has_room(fill: Fill, booked: Sequence[Fill], link: BrokerLink) -> bool:
         olds = [f.quantity for f in booked if each.is_restated and _is_in_place_of(each, f)]
         reached = add(reached, min([each.quantity, *olds]))
         is_behind = is_behind or each is fill
-        if is_behind and add(reached, taken_back[epoch]) > each.cum_after:
+        if is_behind and add(reached, taken_back.get(epoch, ZERO)) > each.cum_after:
             return len(known) == 1
     return True
 

@@ -233,7 +233,7 @@ def parts(holding: Holding, change: Change) -> tuple[Change, Change | None]:
     if others or any(share.lots and not _is_against(share.lots[0], change.quantity) for share in met):
         return change, None
     rest = _beyond(change.quantity, met)
-    if not rest or rest == change.quantity:
+    if not rest:
         return change, None
     closing = msgspec.structs.replace(change, quantity=subtract(change.quantity, rest))
     return closing, msgspec.structs.replace(change, quantity=rest)

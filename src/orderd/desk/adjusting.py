@@ -94,9 +94,8 @@ class Adjusting:
     async def _ends(self, told: Adjusted, strategy: str, gone: Decimal, held: AsyncExitStack) -> list[TradeStep]:
         """What it closes of each trade of a strategy; their locks are held from now on."""
         left, steps = abs(gone), list[TradeStep]()
-        for known in self._book.live(told.account_id):
-            is_one = known.signal.symbol == told.symbol and known.signal.strategy == strategy
-            if not is_one or (known.sign > 0) is not (gone < 0):
+        for known in self._book.live_on(told.account_id, told.symbol):
+            if known.signal.strategy != strategy or (known.sign > 0) is not (gone < 0):
                 continue
             await held.enter_async_context(self._book.lock(known.trade_id))
             trade = self._book.get(known.trade_id)

@@ -47,8 +47,10 @@ FLUSH_EVENTS: Final = 1000
 """After so many events how far we have come is written down, also when no trade was completed."""
 LOTS_PER_EVENT: Final = 10
 """What is open is written down whole: for each event folded since the last time, so many lots."""
+MOST_CHANGES: Final = 500
+"""No more results than these, and a page's, are written down together: submits wait behind them."""
 FLUSH_S: Final = 1.0
-"""After a pause of so long what was opened is written down. Seconds."""
+"""After a pause of so long what was opened is written down, and no result waits longer to be. Seconds."""
 IDLE_S: Final = 60.0
 BUSY_S: Final = 1.0
 """How long to wait when the journal has too much to read. Seconds."""
@@ -127,6 +129,8 @@ class CompletedTrades:
         self._unwritten: dict[str, tuple[LedgerName, Kept]] = {}
         self._changes: list[RecordChange] = []
         """Of what is unwritten, in the order it came about."""
+        self._changed_at = 0.0
+        """When the first of them was folded, by the loop's time."""
         self.sequence = 0
         """Results are recorded as of this event."""
 
@@ -233,7 +237,10 @@ class CompletedTrades:
         if not entries:
             return False
         for entry in entries:
-            self._changes += await self._fold(entry)
+            changes = await self._fold(entry)
+            if changes and not self._changes:
+                self._changed_at = asyncio.get_running_loop().time()
+            self._changes += changes
         self._position = entries[-1].sequence
         if self._is_worth_writing():
             await self._write()
@@ -242,10 +249,13 @@ class CompletedTrades:
         return True
 
     def _is_worth_writing(self) -> bool:
-        """Results at once, how far we have come now and then; either later when very much is open."""
+        """Results at once, how far we have come now and then; either a little later when very much is open."""
         folded = self._position - self._written
-        lots = sum(len(self._ledgers[name].ledger.lots) for name in self._touched)
-        return folded >= (lots // LOTS_PER_EVENT if self._changes else max(self._flush_events, lots // LOTS_PER_EVENT))
+        worth = sum(len(self._ledgers[name].ledger.lots) for name in self._touched) // LOTS_PER_EVENT
+        if not self._changes:
+            return folded >= max(worth, self._flush_events)
+        waited_s = asyncio.get_running_loop().time() - self._changed_at
+        return folded >= worth or len(self._changes) >= MOST_CHANGES or waited_s >= FLUSH_S
 
     async def _fold(self, entry: Entry) -> list[RecordChange]:
         if entry.record_kind is RecordKind.POSITION:

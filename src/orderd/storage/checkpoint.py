@@ -114,11 +114,13 @@ class Checkpointer:
 
     def _look(self) -> None:
         """See whether the files are still ours, unless a checkpoint writes to them now: it looks, too."""
-        if self._turn.acquire(blocking=False):
-            try:
-                self.presence.check()
-            finally:
-                self._turn.release()
+        if not self._turn.acquire(blocking=False):
+            self.presence.measure()
+            return
+        try:
+            self.presence.check()
+        finally:
+            self._turn.release()
 
     def _checkpoint(self, mode: str) -> None:
         with self._turn:

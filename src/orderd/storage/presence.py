@@ -57,6 +57,10 @@ class Presence:
             raise DisplacedError(self._database, "was written to by another program")
         self.log_bytes = log.st_size
 
+    def measure(self) -> None:
+        """Ask for the size of the log only. Raises DisplacedError when it is gone."""
+        self.log_bytes = _found(self._log).st_size
+
     def settle(self) -> None:
         """Take the database as it is now: we have just written to it."""
         self.stamp = stamp_of(self._database)

@@ -74,7 +74,10 @@ _asked_part: Final[Callable[[Order], tuple[object, ...]]] = attrgetter(
 """Everything that `_asked_bytes` is made from, but for the broker's ids."""
 _SLOTS: Final = 1024
 _written: Final[list[tuple[tuple[object, ...], bytes]]] = [((), b"")] * _SLOTS
-"""What was asked for in the orders serialised lately, each in the slot of its id: its next events say it again."""
+"""What was asked for in the orders serialised lately, each in the slot of its id: its next events say it again.
+
+Whoever finds its own key in a slot finds the bytes that it would make; a slot is replaced as one tuple, by any thread.
+"""
 
 
 def text_of(value: Decimal | None) -> str:
