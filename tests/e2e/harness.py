@@ -101,7 +101,9 @@ class House:
             await self.recovered()
 
     def _connect(self) -> None:
-        channel = self.hearing.channel(grpc.aio.insecure_channel(self.address))
+        # A port may come back after a kill. What a connection to the dead server remembers must not speak for this one.
+        alone = (("grpc.use_local_subchannel_pool", 1),)
+        channel = self.hearing.channel(grpc.aio.insecure_channel(self.address, options=alone))
         self._channels.append(channel)
         self.channel = channel
         self.orders = order_service_pb2_grpc.OrderServiceStub(channel)
