@@ -10,7 +10,8 @@ from tests.e2e.harness import House, submit_request
 
 SYMBOLS = ("KO", "F", "OCGN")
 """Cheap ones: the account's money must do."""
-SIMULATED = {"sim": {"broker": "simulated", "queue_limit": 100_000}}
+SIMULATED = {"sim": {"broker": "simulated", "queue_limit": 100_000, "send_within_s": 3600}}
+"""Whatever is taken is sent, however long the line is: the venue allows 10,000 requests a minute."""
 ENDS = frozenset({opb.ORDER_STATUS_FILLED, opb.ORDER_STATUS_CANCELED, opb.ORDER_STATUS_REJECTED})
 
 
