@@ -80,7 +80,7 @@ class Desk:
     def follow(self, positions: PositionBook) -> None:
         """Compare what the broker holds with what these say of the fills, before a stop is believed to be passed."""
         for account_id, around in self.protector.around.items():
-            around.by_fills = partial(positions.get, account_id)
+            around.by_fills, around.catch_up = partial(positions.get, account_id), positions.catch_up
 
     async def open(self) -> None:
         """Take up what is not over, and listen to the orders from now on."""
@@ -158,10 +158,9 @@ class Desk:
     async def _prices(self, account_id: str, held: list[Trade]) -> None:
         around = self.protector.around[account_id]
         try:
-            positions = await around.account.broker.positions()
+            await around.look()
         except BrokerError:
             return
-        around.see(positions)
         for trade in held:
             price = around.prices.get(trade.signal.symbol)
             is_believed = trade.protected_quantity and not around.is_split_suspected(trade)

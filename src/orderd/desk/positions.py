@@ -20,6 +20,7 @@ from orderd.core.order import EventSource
 from orderd.core.positions import Change, Holding, Position, after, changed, parts, reaches, restated, undone
 from orderd.core.records import RecordKind
 from orderd.core.values import AccountId, Reason
+from orderd.desk.reading import Paced
 from orderd.engine.api import Feed
 from orderd.ports import FillFilter, Journal, JournalBusyError, Record, RecordChange, RecordFilter
 from orderd.wire.positions import (
@@ -85,7 +86,7 @@ class PositionBook:
     def __init__(self, journal: Journal, feed: Feed) -> None:
         """Nothing is read before `open`."""
         self._journal = journal
-        self._feed = feed  # not paced: stops are held against what it says, beside what the broker holds now
+        self._feed = Paced(feed)
         self._open: dict[Name, Position] = {}
         self._position = 0
         self._written = 0

@@ -1,6 +1,7 @@
 """What the world looks like around a trade: the broker's session and position, and the account's other orders."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
@@ -16,13 +17,17 @@ from orderd.core.trade_steps import Refused, World
 from orderd.core.values import EXACT, ROUNDED, ZERO, OrderId, add, divide, multiply, subtract
 from orderd.engine.account import Account
 from orderd.engine.holdings import held_of
-from orderd.ports import BrokerClock, BrokerError, BrokerPosition
+from orderd.ports import BrokerClock, BrokerError, BrokerPosition, JournalBusyError
 from orderd.risk.limits import OppositeOrders
 
 NANOS = 1_000_000_000
 CLOCK_KEPT_S = 60
 """How long the broker's word about its session is good, when no open or close falls into it."""
 NOT_TAKEN = frozenset({OrderState.REJECTED, OrderState.DENIED, OrderState.SUBMIT_FAILED})
+
+
+async def _nobody() -> None:
+    """There is nobody to bring up to date."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class Surroundings:
     """What the broker held when the prices were read, signed."""
     by_fills: Callable[[str], Position | None] = lambda _symbol: None
     """What the account holds of a symbol by its fills; None: nothing, or nobody says."""
+    catch_up: Callable[[], Awaitable[object]] = _nobody
+    """Brings `by_fills` up to the last event."""
     through_since: dict[str, int] = field(default_factory=dict)
     """Trades whose stop the market is beyond, and since when (monotonic ns)."""
 
@@ -68,15 +75,16 @@ class Surroundings:
 
     async def held(self, symbol: str) -> Decimal:
         """The broker's position, asked for now. Raises BrokerError."""
-        positions = await self.account.broker.positions()
-        self.see(positions)
-        return held_of(positions, symbol)
+        return held_of(await self.look(), symbol)
 
-    def see(self, positions: Iterable[BrokerPosition]) -> None:
-        """Take in what the broker holds, and at what it trades."""
-        listed = list(positions)
+    async def look(self) -> Sequence[BrokerPosition]:
+        """Take in what the broker holds now, at what it trades, and what the fills say of it. Raises BrokerError."""
+        listed = await self.account.broker.positions()
+        with suppress(JournalBusyError):  # what the fills say is a little older then, and looked at again
+            await self.catch_up()
         self.prices = {p.symbol: p.current_price for p in listed if p.current_price is not None}
         self.quantities = {p.symbol: p.quantity for p in listed}
+        return listed
 
     def is_split_suspected(self, trade: Trade) -> bool:
         """Whether there was a split that the trade does not know yet.
