@@ -76,7 +76,7 @@ class DatabaseLock:
         """Remember that this event is durable. Raises OSError."""
         with self._turn:
             if self.known is not None and head > self.known.head:
-                self.known = msgspec.structs.replace(self.known, head=head)
+                self.known = Known(self.known.journal_id, head, self.known.stamp)
                 self._write(self.known)
 
     def wrote(self, stamp: Stamp) -> None:
@@ -89,11 +89,11 @@ class DatabaseLock:
     def _write(self, known: Known | None) -> None:
         if self._descriptor is None:
             return
-        lines = [str(os.getpid())]
+        said = f"{os.getpid()}\n"
         if known is not None:
-            lines += [known.journal_id, str(known.head), str(known.stamp.modified_ns), str(known.stamp.size)]
+            said += f"{known.journal_id}\n{known.head}\n{known.stamp.modified_ns}\n{known.stamp.size}\n"
         # Padded, so that nothing of a longer text is left behind it.
-        os.pwrite(self._descriptor, ("\n".join([*lines, ""])).encode("ascii").ljust(MOST_BYTES, b"\n"), 0)
+        os.pwrite(self._descriptor, said.encode("ascii").ljust(MOST_BYTES, b"\n"), 0)
 
     def free(self) -> None:
         """Let go. The file stays: removing it would race with a process that has just opened it."""

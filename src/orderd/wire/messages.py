@@ -169,6 +169,12 @@ def event_message(step: Step, sequence: int) -> pb.OrderEvent:
     return message
 
 
+@lru_cache(maxsize=512)
+def order_event(data: bytes) -> pb.OrderEvent:
+    """A stored event as a message, not to be changed: those who follow the feed read the same one."""
+    return pb.OrderEvent.FromString(data)
+
+
 def event_bytes(step: Step, sequence: int, order: bytes) -> bytes:
     """Return the bytes of the event: those that are stored and streamed.
 

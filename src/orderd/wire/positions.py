@@ -15,7 +15,7 @@ from orderd.core.order import AssetClass, EventSource, Side
 from orderd.core.positions import Position, Traded
 from orderd.core.values import Reason, Value, canonical, multiply
 from orderd.wire import enums
-from orderd.wire.messages import reason_message, text_of
+from orderd.wire.messages import order_event, reason_message, text_of
 from orderd.wire.symbols import contract
 from orderd.wire.times import read_time, set_time
 
@@ -43,7 +43,7 @@ class Moves(Value, frozen=True, kw_only=True):
 
 def moves_of(data: bytes) -> Moves | None:
     """What an event of an order says of holdings, also one that was made outside orderd; None when nothing."""
-    event = pb.OrderEvent.FromString(data)
+    event = order_event(data)
     if event.type not in _TELLS_OF_FILLS or not event.HasField("fill"):
         return None
     fills = (event.fill, *event.other_fills)

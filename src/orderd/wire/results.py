@@ -20,7 +20,7 @@ from orderd.core.slices import Booked, Slice, Ticket
 from orderd.core.trade import ExitReason
 from orderd.core.values import FillId, OrderId, Value
 from orderd.wire import enums
-from orderd.wire.messages import text_of
+from orderd.wire.messages import order_event, text_of
 from orderd.wire.symbols import Contract, contract
 from orderd.wire.times import read_time, set_time
 
@@ -106,7 +106,7 @@ class Gone(Value, frozen=True, kw_only=True):
 
 def told_by_order(data: bytes, sequence: int) -> Told | None:
     """What an event of an order says of fills; None when nothing, or of an order that was made outside orderd."""
-    event = pb.OrderEvent.FromString(data)
+    event = order_event(data)
     if event.type not in _TELLS_OF_FILLS or not event.HasField("fill"):
         return None
     order = event.order

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import cast
 
 import msgspec
@@ -143,15 +144,21 @@ def moment(row: Json, key: str) -> Moment | None:
 
 def read_moment(value: str, what: str) -> Moment:
     """Read an RFC 3339 time. Raises ParseError."""
+    try:
+        return _moment_of(value)
+    except (ValueError, OverflowError):
+        raise ParseError(f"{what} is not an RFC 3339 time") from None
+
+
+@lru_cache(maxsize=1024)
+def _moment_of(value: str) -> Moment:
+    """The same few moments stand in every answer and message about an order. Raises ValueError or OverflowError."""
     if not (found := _TIME.fullmatch(value)):
-        raise ParseError(f"{what} is not an RFC 3339 time")
+        raise ValueError("not RFC 3339")
     day, clock, fraction, _, sign, hours, minutes = found.groups()
     nanos = int((fraction or "0").ljust(9, "0"))
     offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
-    try:
-        whole = datetime.fromisoformat(f"{day}T{clock}").replace(tzinfo=timezone(offset)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise ParseError(f"{what} is not an RFC 3339 time") from None
+    whole = datetime.fromisoformat(f"{day}T{clock}").replace(tzinfo=timezone(offset)).astimezone(UTC)
     seconds = (whole - _EPOCH) // timedelta(seconds=1)
     return Moment(time=whole + timedelta(microseconds=nanos // 1000), ns=seconds * 1_000_000_000 + nanos)
 
