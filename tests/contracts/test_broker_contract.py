@@ -239,6 +239,7 @@ async def test_exact_decimals_go_there_and_come_back(desk: Desk) -> None:
 
 
 def _rest(desk: Desk, count: int) -> None:
+    desk.pump()  # what is put into the venue itself gets the time of its last waking
     account = desk.face.account_of("contract-key")
     for number in range(count):
         made = desk.venue.submit(
