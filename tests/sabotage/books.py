@@ -224,7 +224,7 @@ BOOKS: tuple[Defect, ...] = (
         file="engine/router.py",
         text=" = blotter.by_broker_id(account_id, view.replaces) or self._binding.get(view.replaces)\n",
         becomes=" = None\n",
-        tests=("tests/engine/test_by_hand.py", "tests/e2e/test_replaces.py"),
+        tests=("tests/engine/test_by_hand.py", "tests/e2e/test_replaces.py", BAD_DAYS),
     ),
     Defect(
         name="a 204 to a cancel is an end",
