@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -122,6 +123,24 @@ class Process:
         """Its exit code, at most so late."""
         async with asyncio.timeout(within_s):
             return await self._gone()
+
+
+async def used_s(process: Process, *, ends_with: int) -> float:
+    """Processor time of a program that is started here and ends by itself: a busy machine makes everybody wait."""
+    before_s = _of_the_ended_s()
+    await process.spawn()
+    assert await process.ended(60) == ends_with, process.said()
+    return _of_the_ended_s() - before_s
+
+
+async def loading_s(directory: Path) -> float:
+    """Processor time that the server's program needs here to be loaded, before it does anything."""
+    return await used_s(Process(("-c", "import orderd.app"), directory / "loading.log"), ends_with=0)
+
+
+def _of_the_ended_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def rss(pid: int) -> int:

@@ -1,7 +1,6 @@
 """SIGTERM, a second SIGTERM, and a second server on the same journal."""
 
 import asyncio
-import resource
 import signal
 import time
 from pathlib import Path
@@ -16,14 +15,6 @@ from tests.e2e.errors import details
 from tests.e2e.harness import House, state_of, submit_request, trading
 
 DRAIN_S = 20.0
-REFUSED_WITHIN_S = 2.0
-"""Of processor time: a busy machine makes everybody wait, and there is nothing that a refused server could wait for."""
-
-
-def of_the_ended_s() -> float:
-    """Processor time of all child processes that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 async def refusal(house: House, **fields: object) -> grpc.aio.AioRpcError:
@@ -127,17 +118,13 @@ async def test_a_second_signal_leaves_at_once(tmp_path: Path) -> None:
 async def test_a_second_server_on_the_same_journal_leaves_and_harms_nobody(tmp_path: Path) -> None:
     async with trading(tmp_path) as house:
         order = await house.submit(client_order_id="before")
-        used_s = []
         for number in range(3):
             second = processes.server(tmp_path / "orderd.toml", tmp_path / f"second-{number}.log")
-            before_s = of_the_ended_s()
             await second.spawn()
-            assert await second.ended(30) != 0
-            used_s.append(of_the_ended_s() - before_s)
+            assert await second.ended(60) != 0
             assert f"orderd cannot start: {house.database}" in second.said(), second.said()
             assert "one server at a time" in second.said()
             assert "Traceback" not in second.said()
-        assert min(used_s) <= REFUSED_WITHIN_S, used_s
         after = await house.submit(client_order_id="after")
         for each in (order, after):
             await house.until(each.order_id, "FILLED")
