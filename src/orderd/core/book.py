@@ -101,10 +101,12 @@ def place(order: Order, link: BrokerLink, execution: Execution, at: datetime, so
         liquidity=execution.liquidity,
         fee=execution.fee,
     )
-    return _placed(order, link, fill)
+    if order.pending_busts or link.bust_times:
+        return _placed_beside_busts(order, link, fill)
+    return _place_among(order, link, fill) if order.fills else New(fill=fill)
 
 
-def _placed(order: Order, link: BrokerLink, fill: Fill) -> Placement:
+def _placed_beside_busts(order: Order, link: BrokerLink, fill: Fill) -> Placement:
     name, own = fill.execution_id, [f for f in order.fills if f.broker_order_id == link.broker_order_id]
     if name and order.pending_busts and _is_amendment(order, name):
         # That what it was made of is not booked under an elder name, its count tells: the chain's, or this order's own.
