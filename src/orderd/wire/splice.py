@@ -8,6 +8,7 @@ left out); the tests compare both.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -19,10 +20,8 @@ from orderd.core.records import RecordKind
 
 _VARINT: Final = 0
 _LENGTH: Final = 2
-_SMALL: Final = 0x80
-_TWO: Final = 0x4000
-_SINGLE: Final = [bytes((value,)) for value in range(_SMALL)]
-"""Every number of one byte; nearly all lengths and enums are one, or of two."""
+_MORE: Final = 0x80
+"""Marks a byte that is not the number's last."""
 _NUMBERS: Final = frozenset(
     {
         FieldDescriptor.CPPTYPE_BOOL,
@@ -36,15 +35,12 @@ _NUMBERS: Final = frozenset(
 """What `varint` writes; zigzag and fixed-width fields do not occur in these messages."""
 
 
+@lru_cache(maxsize=4096)
 def varint(value: int) -> bytes:
-    """Return a non-negative integer in protobuf's base-128 form."""
-    if 0 <= value < _SMALL:
-        return _SINGLE[value]
-    if value < _TWO:
-        return bytes((value & 0x7F | 0x80, value >> 7))
+    """Return a non-negative integer in protobuf's base-128 form. Remembered: most are lengths, enums and sequences."""
     out = bytearray()
-    while value >= _SMALL:
-        out.append(value & 0x7F | 0x80)
+    while value >= _MORE:
+        out.append(value & 0x7F | _MORE)
         value >>= 7
     out.append(value)
     return bytes(out)

@@ -1,6 +1,6 @@
 """Moments on the wire: as a Timestamp message, and as the bytes of a field.
 
-The bytes are written by hand and remembered: the same few moments stand in an order and in its events again and again.
+The bytes of a field are remembered: the same few moments stand in an order and in its events again and again.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -13,11 +13,6 @@ from orderd.wire import splice
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_S: Final = 86_400
-_UINT64: Final = (1 << 64) - 1
-"""A negative number travels as its two's complement."""
-
-_SECONDS: Final = splice.tag(Timestamp.DESCRIPTOR, "seconds")
-_NANOS: Final = splice.tag(Timestamp.DESCRIPTOR, "nanos")
 
 
 def set_time(field: Timestamp, value: datetime | None) -> None:
@@ -45,6 +40,6 @@ def time_field(tag: bytes, value: datetime | None) -> bytes:
 def _moment(value: datetime) -> bytes:
     """A Timestamp with its length before it. The epoch itself is an empty one, which is not an absent one."""
     since = value - _EPOCH
-    seconds = since.days * _DAY_S + since.seconds
-    body = splice.number_field(_SECONDS, seconds & _UINT64) + splice.number_field(_NANOS, since.microseconds * 1000)
+    moment = Timestamp(seconds=since.days * _DAY_S + since.seconds, nanos=since.microseconds * 1000)
+    body = moment.SerializeToString()
     return splice.varint(len(body)) + body
