@@ -8,6 +8,7 @@ import random
 import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from orderd.ports import JournalError
 from orderd.storage import InlineRunner, JournalLostError, OpenError, checkpoint
 from orderd.storage.doctor import Check, examine
+from orderd.storage.presence import PACE_NS
 from orderd.storage.runner import Runner, ThreadRunner
 from tests.reach import Reached, scaled
 from tests.storage.conftest import Opening
@@ -79,10 +81,29 @@ async def test_what_happens_to_the_file_while_it_is_open_ends_the_journal(
     journal = await opening(runner=runner, on_failure=told)
     await journal.append([submitted_order()])
     do(database, copy)
+    if runner.has_threads:
+        await asyncio.sleep(1.5 * PACE_NS / 1e9)  # the files were looked at just now
     with pytest.raises(JournalError, match=said):
         await journal.append([submitted_order()])
     await told.event.wait()
     assert len(told.errors) == 1
+
+
+@pytest.mark.parametrize("harm", HARMS)
+async def test_it_is_noticed_in_the_middle_of_a_burst(opening: Opening, database: Path, harm: str) -> None:
+    """Commits that follow each other closely share a look, a hundred of them at most a few."""
+    do, said = HARMS[harm]
+    copy = await _old_copy(opening, database)
+    journal = await opening()
+    await journal.append([submitted_order()])
+    began = time.monotonic_ns()
+    do(database, copy)
+    told = 0
+    with pytest.raises(JournalError, match=said):
+        while True:
+            await journal.append([submitted_order()])
+            told += 1
+            assert time.monotonic_ns() - began < 100 * PACE_NS, f"{told} orders were told of a file that is not there"
 
 
 @pytest.mark.parametrize("harm", HARMS)
@@ -145,6 +166,37 @@ async def test_an_older_copy_beneath_a_newer_log_is_refused(opening: Opening, da
         _beside(database, name).write_bytes(content)
     with pytest.raises(OpenError, match=r"is damaged|malformed|older copy"):
         await opening()
+
+
+async def test_how_far_it_goes_is_remembered_at_once_and_in_a_burst_a_moment_later(
+    opening: Opening, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is killed leaves in the lock file what it had reached, but for a hundredth of a second."""
+    monkeypatch.setattr(checkpoint, "LOOK_S", 0.05)
+    journal = await opening()
+
+    def remembered() -> int:
+        return int(_beside(database, ".lock").read_bytes().split(b"\n")[2])
+
+    for _ in range(3):
+        await asyncio.sleep(1.5 * PACE_NS / 1e9)
+        await journal.append([submitted_order()])
+        assert remembered() == journal.head
+    writes = 0
+    pwrite = os.pwrite
+
+    def counted(*given: object) -> int:
+        nonlocal writes
+        writes += 1
+        return pwrite(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "pwrite", counted)
+    began = time.monotonic_ns()
+    for _ in range(50):
+        await journal.append([submitted_order()])
+    assert writes <= 2 + (time.monotonic_ns() - began) // PACE_NS
+    await asyncio.sleep(1)  # two dozen looks
+    assert remembered() == journal.head
 
 
 async def test_a_lock_file_that_cannot_be_read_says_nothing(opening: Opening, database: Path) -> None:

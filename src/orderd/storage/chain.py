@@ -61,8 +61,7 @@ def digest_of(previous: bytes, events: Iterable[bytes]) -> bytes:
     """
     link = hashlib.sha256(previous)
     for event in events:
-        link.update(len(event).to_bytes(LENGTH_BYTES, "little"))
-        link.update(event)
+        link.update(len(event).to_bytes(LENGTH_BYTES, "little") + event)
     return link.digest()
 
 

@@ -15,13 +15,13 @@ from typing import Final
 
 from orderd.storage.errors import DisplacedError
 from orderd.storage.lock import DatabaseLock
-from orderd.storage.presence import WRITING, Presence
+from orderd.storage.presence import WRITING, Pace, Presence
 
 WORTHWHILE_PAGES: Final = 4_000
 PAGES_A_COMMIT: Final = 10
 """A commit touches about this many pages for its indexes, and one more for each row; only used to guess when."""
 LOOK_S: Final = 1.0
-"""How often the files are looked at while nothing is written."""
+"""How often the files are looked at, and what the lock file has not been told is, while nothing is written."""
 URGENT_BYTES: Final = 32 * 1024 * 1024
 """Half of what is promised: past it the writer does not wait for the thread's turn."""
 
@@ -48,8 +48,8 @@ def make_durable(connection: sqlite3.Connection, database: Path) -> None:
 class Checkpointer:
     """Keeps the log short. `between_batches` is the writer's to call; the rest is a thread's, when there may be one."""
 
-    def __init__(self, connection: sqlite3.Connection, database: Path, lock: DatabaseLock) -> None:
-        """Take over a settled connection; `lock` is told what the database looks like."""
+    def __init__(self, connection: sqlite3.Connection, database: Path, lock: DatabaseLock, pace: Pace) -> None:
+        """Take over a settled connection; `lock` is told what the database looks like. `pace`: of the looks at it."""
         self._lock = lock
         self._connection = connection
         self.presence = Presence(database)
@@ -58,6 +58,7 @@ class Checkpointer:
         self._is_stopping = False
         self._has_rest = False
         self._pages = 0
+        self._pace = pace
         self._thread: threading.Thread | None = None
 
     def start(self, on_failure: Callable[[Exception], None]) -> None:
@@ -69,7 +70,8 @@ class Checkpointer:
 
     def between_batches(self, rows: int) -> None:
         """Take note of a commit of so many rows; finish what the thread began. Raises sqlite3.Error, DisplacedError."""
-        self._look()
+        if self._pace.is_due():
+            self._look()
         self._pages += PAGES_A_COMMIT + rows
         if self._has_rest or self.presence.log_bytes > URGENT_BYTES:
             self._checkpoint("PASSIVE")
@@ -108,6 +110,7 @@ class Checkpointer:
                     self._has_rest = True
                 else:
                     self._look()
+                    self._lock.settle()
             except (sqlite3.Error, OSError, DisplacedError) as error:
                 on_failure(error)
                 return
@@ -121,6 +124,7 @@ class Checkpointer:
             self.presence.check()
         finally:
             self._turn.release()
+        self._pace.rest()
 
     def _checkpoint(self, mode: str) -> None:
         with self._turn:

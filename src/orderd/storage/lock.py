@@ -4,8 +4,8 @@ The lock is a file of its own. Opening and closing the database file outside SQL
 another process's exit could then delete the write-ahead log under us.
 
 It outlives the journal: which journal was here, how far it went, what its file looked like. A start that finds less
-knows that something was deleted or put back. What is remembered is written after a commit is durable and is never
-synced, so it may lag behind the journal and never leads it.
+knows that something was deleted or put back. What is remembered is written after a commit is durable, not for each of
+those that follow closely, and is never synced: it may lag behind the journal and never leads it.
 """
 
 import fcntl
@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from orderd.storage.errors import JournalFileError, JournalLockedError
-from orderd.storage.presence import Stamp
+from orderd.storage.presence import Pace, Stamp
 
 MOST_BYTES = 512
 """One sector: written whole or not at all."""
@@ -38,17 +38,23 @@ def pid_in(descriptor: int) -> str:
 class DatabaseLock:
     """Held from before the migrations until the last connection is closed. The kernel frees it when we die."""
 
-    def __init__(self, path: Path, descriptor: int, known: Known | None) -> None:
+    def __init__(self, path: Path, descriptor: int, known: Known | None, pace: Pace) -> None:
         """Use `take`."""
         self.path = path
         self.known = known
         self._descriptor: int | None = descriptor
+        self._pid = os.getpid()
+        self._pace = pace
+        self._is_written = True
         self._turn = threading.Lock()
         """The writer and the checkpoints both tell."""
 
     @classmethod
-    def take(cls, database: Path) -> "DatabaseLock":
-        """Take `<database>.lock` without waiting. Raises JournalLockedError, which names the holder's process id."""
+    def take(cls, database: Path, pace: Pace | None = None) -> "DatabaseLock":
+        """Take `<database>.lock` without waiting. Raises JournalLockedError, which names the holder's process id.
+
+        `pace`: how often it is written down how far the journal goes; None: every time.
+        """
         path = database.with_name(database.name + ".lock")
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -61,7 +67,7 @@ class DatabaseLock:
             os.close(descriptor)
             raise JournalLockedError(path, pid) from None
         known = _known(os.pread(descriptor, MOST_BYTES, 0))
-        lock = cls(path, descriptor, known)
+        lock = cls(path, descriptor, known, pace or Pace(0))
         lock._write(known)
         return lock
 
@@ -73,10 +79,19 @@ class DatabaseLock:
                 self._write(known)
 
     def reached(self, head: int) -> None:
-        """Remember that this event is durable. Raises OSError."""
+        """Remember that this event is durable: written at once, or a moment later. Raises OSError."""
         with self._turn:
-            if self.known is not None and head > self.known.head:
-                self.known = Known(self.known.journal_id, head, self.known.stamp)
+            if self.known is None or head <= self.known.head:
+                return
+            self.known = Known(self.known.journal_id, head, self.known.stamp)
+            self._is_written = False
+            if self._pace.is_due():
+                self._write(self.known)
+
+    def settle(self) -> None:
+        """Write what was reached since the last time. Raises OSError."""
+        with self._turn:
+            if not self._is_written:
                 self._write(self.known)
 
     def wrote(self, stamp: Stamp) -> None:
@@ -89,11 +104,13 @@ class DatabaseLock:
     def _write(self, known: Known | None) -> None:
         if self._descriptor is None:
             return
-        said = f"{os.getpid()}\n"
+        said = f"{self._pid}\n"
         if known is not None:
             said += f"{known.journal_id}\n{known.head}\n{known.stamp.modified_ns}\n{known.stamp.size}\n"
         # Padded, so that nothing of a longer text is left behind it.
         os.pwrite(self._descriptor, said.encode("ascii").ljust(MOST_BYTES, b"\n"), 0)
+        self._is_written = True
+        self._pace.rest()
 
     def free(self) -> None:
         """Let go. The file stays: removing it would race with a process that has just opened it."""

@@ -22,7 +22,7 @@ from orderd.storage.lock import DatabaseLock, Known
 from orderd.storage.migrate import migrate
 from orderd.storage.points import Points
 from orderd.storage.prepare import microseconds
-from orderd.storage.presence import WRITING, stamp_of
+from orderd.storage.presence import WRITING, Pace, stamp_of
 from orderd.storage.reading import Parts
 from orderd.storage.reads import AsyncReads, InlineReads, Reads
 from orderd.storage.runner import Runner, ThreadRunner
@@ -56,7 +56,7 @@ async def open_journal(
     location.check(path)
     chosen = ThreadRunner() if runner is None else runner
     with translated(path), ExitStack() as undo:
-        lock = DatabaseLock.take(path)
+        lock = DatabaseLock.take(path, _pace(chosen))
         undo.callback(lock.free)
         refuse_backup(path)
         is_touched = _is_touched(path, lock.known)
@@ -97,9 +97,14 @@ def _opened(path: Path, clock: Clock, ids: Ids, held: tuple[Runner, DatabaseLock
         writer=Writer(connection),
         points=Points(points, opened_at=meta.head.sequence),
         reads=reads,
-        checkpointer=Checkpointer(checkpoints, path, lock),
+        checkpointer=Checkpointer(checkpoints, path, lock, _pace(runner)),
         lock=lock,
     )
+
+
+def _pace(runner: Runner) -> Pace:
+    """A simulation reads no clock but its own."""
+    return Pace() if runner.has_threads else Pace(0)
 
 
 def _is_touched(path: Path, known: Known | None) -> bool:

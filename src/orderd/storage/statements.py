@@ -83,6 +83,9 @@ class ManyRows:
     def run(self, connection: sqlite3.Connection, rows: Sequence[Cells]) -> int:
         """Execute for these rows, in their order; return how many rows of the table that changed."""
         before = connection.total_changes  # a cursor's rowcount knows nothing of statements that begin with WITH
+        if len(rows) == 1:
+            connection.execute(self._texts[1], rows[0])
+            return connection.total_changes - before
         start, left = 0, len(rows)
         while left:
             size = ROWS_A_STATEMENT if left >= ROWS_A_STATEMENT else 1 << (left.bit_length() - 1)
