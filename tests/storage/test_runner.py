@@ -72,9 +72,9 @@ class Held:
     def failed(self, error: Exception) -> None:
         raise error
 
-    def put(self, calls: int) -> None:
+    def put(self, calls: int, *, can_wait: bool = False) -> None:
         for _ in range(calls):
-            self._runner.put(Statement("SELECT 1", ()))
+            self._runner.put(Statement("SELECT 1", (), can_wait))
 
     async def begin(self, calls: int) -> None:
         """So many come, and the writer has begun with what it took of them."""
@@ -113,6 +113,38 @@ async def test_one_caller_alone_is_never_made_to_wait(monkeypatch: pytest.Monkey
     await held.begin(1)
     await held.end()
     assert (held.sizes[24:], len(slept)) == ([1, 1], 1), "two are no crowd"
+    await held.stop()
+
+
+async def test_what_can_wait_goes_with_what_comes_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "PATIENCE_S", 30)
+    held = Held()
+    held.put(1, can_wait=True)
+    await asyncio.sleep(0.05)
+    assert held.sizes == [], "it is kept back while nothing else comes"
+    await held.begin(1)
+    assert held.sizes == [2], "and goes with the first that does"
+    held.put(1, can_wait=True)
+    await held.end(1)
+    assert held.sizes == [2, 2], "what has come already is not waited for"
+    await held.end()
+    held.put(1, can_wait=True)
+    await asyncio.sleep(0.05)
+    stopping = asyncio.ensure_future(held.stop())
+    await held.begin(0)
+    assert held.sizes == [2, 2, 1], "an end writes it at once"
+    await held.end()
+    await stopping
+
+
+async def test_what_can_wait_does_not_wait_for_long() -> None:
+    assert runner.PATIENCE_S <= 0.002
+    held = Held()
+    for _ in range(3):
+        held.put(1, can_wait=True)
+        await held.begin(0)
+        await held.end()
+    assert held.sizes == [1, 1, 1]
     await held.stop()
 
 

@@ -121,6 +121,10 @@ class Blotter:
         else:
             del self._waiters[order.order_id]
 
+    def is_awaited(self, order_id: OrderId) -> bool:
+        """Whether anybody waits for a change of this order."""
+        return order_id in self._waiters
+
     async def wait(self, order: Order, predicate: Callable[[Order], bool], timeout_s: float) -> Order:
         """The order once the predicate holds, or as it stands when the time is up. Never raises for the time."""
         current = self.get(order.order_id) or order

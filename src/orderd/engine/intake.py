@@ -7,14 +7,14 @@ folded together into one append. Nothing else writes an order after it was stage
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import structlog
 
 from orderd.core.facts import Fact
 from orderd.core.lifecycle import decide
-from orderd.core.order import EventSource, Order
+from orderd.core.order import EventSource, Order, OrderState
 from orderd.core.turnstiles import Recorded
 from orderd.core.values import OrderId, Value
 from orderd.core.verdicts import Apply, Finding, Impossible, Verdict
@@ -22,6 +22,9 @@ from orderd.engine.blotter import Blotter
 from orderd.ports import Append, Discrepancy, Journal, JournalError, RawPayload
 
 log = structlog.get_logger("orderd.intake")
+
+RECEIVED: Final = frozenset({OrderState.SUBMITTED, OrderState.ACCEPTED})
+"""States in which an order is that its broker has, and has done nothing with yet."""
 
 
 class Taken(Value, frozen=True, kw_only=True):
@@ -129,7 +132,9 @@ class Intake:
                 raw.extend(msgspec.structs.replace(payload, is_quarantined=True) for payload in letter.raw)
         steps = tuple(step for _, verdict in verdicts if isinstance(verdict, Apply) for step in verdict.steps)
         findings = [(found, letter.fact.source) for letter, verdict in verdicts for found in verdict.findings]
-        append = Append(steps=steps, raw=tuple(raw), discrepancies=self._books(current, findings))
+        books = self._books(current, findings)
+        can_wait = not books and self._can_wait(order, current)
+        append = Append(steps=steps, raw=tuple(raw), discrepancies=books, can_wait=can_wait)
         if not steps:
             if append.raw or append.discrepancies:
                 kept = asyncio.ensure_future(self._journal.append([append]))
@@ -139,6 +144,11 @@ class Intake:
         commit = asyncio.ensure_future(self._journal.append([append]))
         commit.add_done_callback(lambda done: self._committed(order.order_id, done, verdicts))
         return True
+
+    def _can_wait(self, before: Order, after: Order) -> bool:
+        """Whether it is only the broker's receipt, and nobody waits for it: most callers have their answer by then."""
+        is_receipt = bool(after.links) and not before.links and after.state in RECEIVED and not after.fills
+        return is_receipt and not after.pending_cancel and not self._blotter.is_awaited(after.order_id)
 
     def _committed(
         self,

@@ -186,7 +186,7 @@ class Router:
         # Parent and legs reach their mailboxes before anything is waited for: a frame about a leg must find it bound.
         taken = [self._reported(order_id, view, source, raw, execution=execution, report=report, may_infer=may_infer)]
         unknown = self._take_legs(order_id, view, source, taken, may_infer=may_infer)
-        await asyncio.gather(*taken)
+        await (asyncio.gather(*taken) if len(taken) > 1 else taken[0])
         for bound in view.legs:
             self._binding.pop(bound.broker_order_id, None)
         parent = self._account.blotter.get(order_id)

@@ -121,6 +121,9 @@ class Sender:
             ready = None
         if ready is not None:
             outcome = await self._submit(ready)
+            if isinstance(outcome, Acked):
+                await self._received(turn, ready.order, outcome)
+                return
             pause_s = await self.outcome(ready.order, outcome)
         if pause_s is None:
             self._end_turn(turn)
@@ -130,6 +133,24 @@ class Sender:
         self._tell_idle()
         self.pump()
         self._account.tasks.start(self._go_on(turn.symbol, pause_s), f"pause:{turn.symbol}")
+
+    async def _received(self, turn: Turn, order: Order, outcome: Acked) -> None:
+        """Record the broker's receipt, and let the symbol's next order be written meanwhile when somebody waits for it.
+
+        The journal is in order: once that next order may leave, the receipt of this one is durable.
+        """
+        following = self._turns.first(turn.symbol)
+        is_awaited = following is not None and self._account.blotter.is_awaited(following)
+        if is_awaited:
+            asyncio.get_running_loop().call_soon(self._let_next, turn.symbol)
+        await self.outcome(order, outcome)  # it is handed to the journal before the other has its turn
+        self._turns.give_back(turn.symbol, keeps_symbol=is_awaited)
+        self._tell_idle()
+        self.pump()
+
+    def _let_next(self, symbol: str) -> None:
+        self._turns.free(symbol)
+        self.pump()
 
     def _end_turn(self, turn: Turn) -> None:
         self._turns.give_back(turn.symbol)

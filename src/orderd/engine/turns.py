@@ -54,6 +54,11 @@ class Turns:
         """The orders in line."""
         return iter([turn.order_id for line in self._lines.values() for turn in line])
 
+    def first(self, symbol: str) -> OrderId | None:
+        """The order of the symbol that is next."""
+        line = self._lines.get(symbol)
+        return line[0].order_id if line else None
+
     def claim(self, turn: Turn) -> bool:
         """Take the turn now when nothing of its symbol is ahead and a place is free."""
         if turn.symbol in self._busy or turn.symbol in self._lines or not self._has_place(is_exit=turn.is_exit):

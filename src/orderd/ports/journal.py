@@ -34,6 +34,8 @@ class Append(Value, frozen=True, kw_only=True):
     raw: tuple[RawPayload, ...] = ()
     discrepancies: tuple[Discrepancy, ...] = ()
     """Records that this change opens (new ids) or closes (known ids, with a resolved time); each is a desk event."""
+    can_wait: bool = False
+    """Nobody is kept by it: it may wait a moment (some milliseconds at most) to share the commit of what comes next."""
 
     @property
     def order(self) -> Order:

@@ -247,7 +247,8 @@ def _encoded(appends: Sequence[Append], future: "asyncio.Future[Any]") -> Append
     """What the writer is given, or None: then the future tells why nothing of it can be written."""
     failure: Exception | None = RuntimeError("an append could not be encoded")
     try:
-        call = AppendCall(tuple([prepare(append) for append in appends]))
+        can_wait = all([append.can_wait for append in appends])
+        call = AppendCall(tuple([prepare(append) for append in appends]), can_wait)
         failure = None
     except (TypeError, ValueError) as error:
         failure = error

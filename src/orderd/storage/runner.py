@@ -1,8 +1,9 @@
 """When and where the writer runs: in a thread of its own, or inline for a simulation.
 
 Group commit: whatever waits when the writer is free becomes one transaction. Nothing is ever timed when one caller is
-alone; after a crowd the thread lets the next batch gather for a moment, because a sync, a hop to the loop and the
-interpreter's lock changing hands cost the same for one order as for fifty.
+alone and waits; after a crowd the thread lets the next batch gather for a moment, because a sync, a hop to the loop and
+the interpreter's lock changing hands cost the same for one order as for fifty. For the same reason what nobody waits
+for is kept back for a moment, and goes with what comes next.
 """
 
 import asyncio
@@ -24,6 +25,8 @@ CROWD = 4
 GATHER_S: float = 0.001
 """It does so in steps of this length, until as many have come as the time before, or a step brings nobody."""
 STEPS = 4
+PATIENCE_S: float = 0.002
+"""So long a call that can wait is kept back, unless another comes first."""
 ENOUGH = 32
 """Calls that are not kept waiting for more."""
 
@@ -123,6 +126,8 @@ class ThreadRunner:
         if self._is_stopping or not self._take(batch, is_waiting=True):
             return batch
         self._take_all(batch)
+        if all([call.can_wait for call in batch]) and self._take(batch, is_waiting=True, timeout_s=PATIENCE_S):
+            self._take_all(batch)
         for _ in range(STEPS):
             size = len(batch)
             if size >= min(expected, ENOUGH) or self._is_stopping:
@@ -137,9 +142,9 @@ class ThreadRunner:
         while len(batch) < BATCH_CALLS and self._take(batch, is_waiting=False):
             pass
 
-    def _take(self, batch: list[Call], *, is_waiting: bool) -> bool:
+    def _take(self, batch: list[Call], *, is_waiting: bool, timeout_s: float | None = None) -> bool:
         try:
-            call = self._queue.get(block=is_waiting)
+            call = self._queue.get(block=is_waiting, timeout=timeout_s)
         except queue.Empty:
             return False
         if call is None:

@@ -33,6 +33,8 @@ class AppendCall(msgspec.Struct, frozen=True):
     """One call of `append`: all of it or nothing."""
 
     appends: tuple[Prepared, ...]
+    can_wait: bool = False
+    """See `Append.can_wait`."""
 
 
 class RecordCall(msgspec.Struct, frozen=True):
@@ -40,6 +42,7 @@ class RecordCall(msgspec.Struct, frozen=True):
 
     changes: tuple[PreparedChange, ...]
     marks: tuple[Cells, ...]
+    can_wait: bool = False
 
 
 class Statement(msgspec.Struct, frozen=True):
@@ -47,6 +50,7 @@ class Statement(msgspec.Struct, frozen=True):
 
     text: str
     cells: Cells
+    can_wait: bool = False
 
 
 Call = AppendCall | RecordCall | Statement
@@ -102,6 +106,10 @@ class _Rows:
             statements.INSERT_RAW.run(connection, self.raw)
         if self.discrepancies:
             statements.UPSERT_DISCREPANCIES.run(connection, self.discrepancies)
+        if self.records:
+            self._run_records(connection)
+
+    def _run_records(self, connection: sqlite3.Connection) -> None:
         new = [row for previous, row in self.records.values() if not previous]
         changed = [(previous, *row) for previous, row in self.records.values() if previous]
         statements.INSERT_RECORDS.run(connection, new)
