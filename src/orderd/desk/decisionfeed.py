@@ -86,7 +86,7 @@ class DecisionFeed:
         for entry in entries:
             if entry.record_kind is RecordKind.TRADE:
                 await self._hear_trade(entry)
-            elif not entry.is_desk:
+            elif (entry.decision_id or entry.trade_id) and not entry.is_desk:
                 await self._hear_order(entry)
             self._position = entry.sequence
 

@@ -74,10 +74,9 @@ class JournalFeed:
         return True
 
     def _committed(self, entries: Sequence[Entry]) -> None:
-        for entry in entries:
-            self._sequences.append(entry.sequence)
-            self._entries.append(entry)
-            self._held += len(entry.data) + ENTRY_BYTES
+        self._entries += entries
+        self._sequences += [entry.sequence for entry in entries]
+        self._held += sum([len(entry.data) for entry in entries]) + ENTRY_BYTES * len(entries)
         if self._held > self._ring_bytes:
             self._trim()
         self._ring()
