@@ -10,10 +10,10 @@ DIFFERING: tuple[Defect, ...] = (
         name="a discrepancy is written after the fact that shows it",
         promise="P7",
         file="engine/intake.py",
-        text="        append = Append(steps=steps, raw=tuple(raw), discrepancies=self._books(current, findings))\n",
+        text="        append = Append(steps=steps, raw=tuple(raw), discrepancies=books, can_wait=can_wait)\n",
         becomes="        append = Append(steps=steps, raw=tuple(raw))\n"
-        "        if records := self._books(current, findings):\n"
-        "            later = Append(steps=(), discrepancies=records)\n"
+        "        if books:\n"
+        "            later = Append(steps=(), discrepancies=books)\n"
         "            asyncio.get_running_loop().call_later(0.01, lambda: self._journal.append([later]))\n",
         tests=STORIES,
         is_quick=True,

@@ -95,6 +95,15 @@ SERVICE: tuple[Defect, ...] = (
         becomes="        if not self._is_closed:\n",
         tests=("tests/storage/test_failstop.py",),
     ),
+    Defect(
+        name="commits are told without a look at the files",
+        promise="P12",
+        file="storage/checkpoint.py",
+        text="        if self._pace.is_due():\n",
+        becomes="        if self._is_stopping:\n",
+        tests=("tests/storage/test_presence.py",),
+        is_quick=True,
+    ),
     # -------------------------------------------------------------------------------------------------- P13 bounded
     Defect(
         name="the queue has no limit",

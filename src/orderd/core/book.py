@@ -101,12 +101,12 @@ def place(order: Order, link: BrokerLink, execution: Execution, at: datetime, so
         liquidity=execution.liquidity,
         fee=execution.fee,
     )
-    if order.pending_busts or link.bust_times:
-        return _placed_beside_busts(order, link, fill)
-    return _place_among(order, link, fill) if order.fills else New(fill=fill)
+    placement = _place_among(order, link, fill) if order.fills else New(fill=fill)
+    return _beside_busts(order, link, fill, placement) if order.pending_busts or link.bust_times else placement
 
 
-def _placed_beside_busts(order: Order, link: BrokerLink, fill: Fill) -> Placement:
+def _beside_busts(order: Order, link: BrokerLink, fill: Fill, placement: Placement) -> Placement:
+    """The same where fills were taken back, or wait to be."""
     name, own = fill.execution_id, [f for f in order.fills if f.broker_order_id == link.broker_order_id]
     if name and order.pending_busts and _is_amendment(order, name):
         # That what it was made of is not booked under an elder name, its count tells: the chain's, or this order's own.
@@ -114,7 +114,6 @@ def _placed_beside_busts(order: Order, link: BrokerLink, fill: Fill) -> Placemen
             return New(fill=msgspec.structs.replace(fill, is_restated=True))
         if not _has_room(fill, own, link):
             return Repeat(fill=own[-1], conflicts=True)
-    placement = _place_among(order, link, fill) if order.fills else New(fill=fill)
     if order.pending_busts and _is_undone(order, name, placement):
         return Undone(fill=fill)
     # After a bust an interval may be counted again. Or a correction, still to come, made it of one that is booked.

@@ -43,9 +43,12 @@ Books = Callable[[Order, Sequence[tuple[Finding, EventSource]]], tuple[Discrepan
 
 
 class _Letter:
-    __slots__ = ("fact", "future", "raw")
+    __slots__ = ("can_wait", "fact", "future", "raw")
 
-    def __init__(self, fact: Fact, raw: tuple[RawPayload, ...], future: "asyncio.Future[Taken]") -> None:
+    def __init__(
+        self, fact: Fact, raw: tuple[RawPayload, ...], future: "asyncio.Future[Taken]", *, can_wait: bool
+    ) -> None:
+        self.can_wait = can_wait
         self.fact = fact
         self.raw = raw
         self.future = future
@@ -74,15 +77,18 @@ class Intake:
         """Whether facts of this order are waiting for a commit."""
         return order_id in self._boxes
 
-    def take(self, order_id: OrderId, fact: Fact, raw: tuple[RawPayload, ...] = ()) -> "asyncio.Future[Taken]":
+    def take(
+        self, order_id: OrderId, fact: Fact, raw: tuple[RawPayload, ...] = (), *, can_wait: bool = False
+    ) -> "asyncio.Future[Taken]":
         """Hand a fact in. The future resolves after the commit (or at once when nothing was news).
 
-        Abandoning the future changes nothing. It fails with JournalError when the journal does.
+        Abandoning the future changes nothing. It fails with JournalError when the journal does. `can_wait`: if it is
+        only a receipt and no caller waits for it, it may share the commit of what comes next.
         """
         future: asyncio.Future[Taken] = asyncio.get_running_loop().create_future()
         # A listener need not look at every fact it hands in; the supervisor hears of a failed journal in its own way.
         future.add_done_callback(_retrieved)
-        letter = _Letter(fact, raw, future)
+        letter = _Letter(fact, raw, future, can_wait=can_wait)
         box = self._boxes.get(order_id)
         if box is not None:
             box.append(letter)
@@ -133,7 +139,7 @@ class Intake:
         steps = tuple(step for _, verdict in verdicts if isinstance(verdict, Apply) for step in verdict.steps)
         findings = [(found, letter.fact.source) for letter, verdict in verdicts for found in verdict.findings]
         books = self._books(current, findings)
-        can_wait = not books and self._can_wait(order, current)
+        can_wait = all([letter.can_wait for letter in letters]) and not books and self._can_wait(order, current)
         append = Append(steps=steps, raw=tuple(raw), discrepancies=books, can_wait=can_wait)
         if not steps:
             if append.raw or append.discrepancies:

@@ -178,22 +178,27 @@ class Router:
         execution: Execution | None = None,
         report: BrokerReport | None = None,
         may_infer: bool = False,
+        can_wait: bool = False,
     ) -> OrderId | None:
-        """Bring in a broker's description of an order and of its legs. Returns the order it was about."""
+        """Bring in a broker's description of an order and of its legs. Returns the order it was about.
+
+        `can_wait`: nothing stands behind it, so a mere receipt may share the commit of what comes next.
+        """
         order_id = await self.match_or_import(view, source)
         if order_id is None:
             return None
         # Parent and legs reach their mailboxes before anything is waited for: a frame about a leg must find it bound.
-        taken = [self._reported(order_id, view, source, raw, execution=execution, report=report, may_infer=may_infer)]
+        fact = self._fact(order_id, view, source, execution=execution, report=report, may_infer=may_infer)
+        taken = [self._account.intake.take(order_id, fact, raw, can_wait=can_wait)]
         unknown = self._take_legs(order_id, view, source, taken, may_infer=may_infer)
-        await (asyncio.gather(*taken) if len(taken) > 1 else taken[0])
+        await asyncio.gather(*taken)
         for bound in view.legs:
             self._binding.pop(bound.broker_order_id, None)
         parent = self._account.blotter.get(order_id)
         for number, leg in unknown:
             known = self.match(leg)  # by now: what was waited for may have bound its elder
             if known is not None:
-                await self._reported(known, leg, source, (), may_infer=may_infer)
+                await self._reported(known, leg, source, may_infer=may_infer)
             else:
                 await self._import(leg, source, parent=parent, leg_number=number)
         return order_id
@@ -222,21 +227,25 @@ class Router:
                 unknown.append((number, leg))
                 continue
             self._binding[leg.broker_order_id] = leg_id
-            taken.append(self._reported(leg_id, leg, source, (), may_infer=may_infer))
+            taken.append(self._reported(leg_id, leg, source, may_infer=may_infer))
         return unknown
 
     def _reported(
+        self, order_id: OrderId, view: View, source: EventSource, *, may_infer: bool
+    ) -> "asyncio.Future[Taken]":
+        return self._account.intake.take(order_id, self._fact(order_id, view, source, may_infer=may_infer))
+
+    def _fact(
         self,
         order_id: OrderId,
         view: View,
         source: EventSource,
-        raw: tuple[RawPayload, ...],
         *,
         execution: Execution | None = None,
         report: BrokerReport | None = None,
         may_infer: bool = False,
-    ) -> "asyncio.Future[Taken]":
-        fact = Reported(
+    ) -> Reported:
+        return Reported(
             at=self._account.clock.now(),
             source=source,
             heard_ns=self._account.clock.monotonic_ns(),
@@ -246,7 +255,6 @@ class Router:
             may_infer=may_infer or self._has_no_executions(order_id, view),
             legs_traded=self._legs_traded(order_id),
         )
-        return self._account.intake.take(order_id, fact, raw)
 
     def _has_no_executions(self, order_id: OrderId, view: View) -> bool:
         """Whether there is nothing to wait for: this broker tells executions only as growth of its figures."""

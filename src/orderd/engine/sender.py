@@ -137,16 +137,24 @@ class Sender:
     async def _received(self, turn: Turn, order: Order, outcome: Acked) -> None:
         """Record the broker's receipt, and let the symbol's next order be written meanwhile when somebody waits for it.
 
-        The journal is in order: once that next order may leave, the receipt of this one is durable.
+        The journal is in order, and the receipt is handed to it before the other has its turn: once that one may leave,
+        this one's receipt is durable. Where it could not be handed over at once, the next order waits for its commit.
         """
-        following = self._turns.first(turn.symbol)
-        is_awaited = following is not None and self._account.blotter.is_awaited(following)
-        if is_awaited:
+        is_let_go = self._is_next_awaited(turn.symbol) and self._is_plain(order, outcome)
+        if is_let_go:
             asyncio.get_running_loop().call_soon(self._let_next, turn.symbol)
-        await self.outcome(order, outcome)  # it is handed to the journal before the other has its turn
-        self._turns.give_back(turn.symbol, keeps_symbol=is_awaited)
+        await self.outcome(order, outcome)
+        self._turns.give_back(turn.symbol, keeps_symbol=is_let_go)
         self._tell_idle()
         self.pump()
+
+    def _is_next_awaited(self, symbol: str) -> bool:
+        following = self._turns.first(symbol)
+        return following is not None and self._account.blotter.is_awaited(following)
+
+    def _is_plain(self, order: Order, outcome: Acked) -> bool:
+        """Whether the answer is about this order, and no other fact of it is being recorded just now."""
+        return self._router.match(outcome.view) == order.order_id and not self._account.intake.is_busy(order.order_id)
 
     def _let_next(self, symbol: str) -> None:
         self._turns.free(symbol)
@@ -215,7 +223,8 @@ class Sender:
         match outcome:
             case Acked():
                 raw = self._account.raw(outcome.view.broker_order_id, "submit_reply", outcome.raw)
-                await self._router.view(outcome.view, REPLY, raw)
+                is_last = self._turns.first(order.intent.symbol) is None
+                await self._router.view(outcome.view, REPLY, raw, can_wait=is_last)
                 await self._check_adopted(order, outcome)
             case Refused():
                 await self._refused(order, outcome)

@@ -9,6 +9,7 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -240,6 +241,8 @@ class SqliteJournal(Reading):
                 "what was committed is in the log, and the next start reads it there"
             ) from error
         finally:
+            with suppress(OSError):
+                parts.lock.settle()
             parts.lock.free()
 
 

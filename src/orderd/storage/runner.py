@@ -126,7 +126,9 @@ class ThreadRunner:
         if self._is_stopping or not self._take(batch, is_waiting=True):
             return batch
         self._take_all(batch)
-        if all([call.can_wait for call in batch]) and self._take(batch, is_waiting=True, timeout_s=PATIENCE_S):
+        if self._may_wait(batch):
+            if not self._take(batch, is_waiting=True, timeout_s=PATIENCE_S):
+                return batch
             self._take_all(batch)
         for _ in range(STEPS):
             size = len(batch)
@@ -137,6 +139,9 @@ class ThreadRunner:
             if len(batch) == size:
                 break
         return batch
+
+    def _may_wait(self, batch: Sequence[Call]) -> bool:
+        return not self._is_stopping and all([call.can_wait for call in batch])
 
     def _take_all(self, batch: list[Call]) -> None:
         while len(batch) < BATCH_CALLS and self._take(batch, is_waiting=False):
