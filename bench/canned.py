@@ -5,7 +5,7 @@ answers each POST at once with Alpaca's order object, accepted as new. `silent` 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 
 import msgspec
@@ -39,7 +39,7 @@ class CannedClient:
             await asyncio.get_running_loop().create_future()
         return Response(status=200, headers={}, body=self._accepted(_decode(request.body)))
 
-    def frames(self) -> AsyncIterator[Arrival]:
+    def frames(self) -> AsyncGenerator[Arrival, None]:
         """See `AlpacaClient.frames`."""
         return self._venue.frames()
 

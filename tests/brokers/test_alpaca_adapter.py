@@ -1,7 +1,7 @@
 """The adapter against a client of twenty lines: what it asks, page by page, and whom it believes."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -64,7 +64,7 @@ class Scripted:
             case body:
                 return Response(status=200, headers={}, body=body)
 
-    async def frames(self) -> AsyncIterator[Arrival]:
+    async def frames(self) -> AsyncGenerator[Arrival, None]:
         for arrival in self._arrivals:
             yield arrival
 

@@ -5,7 +5,7 @@ ones. It makes no thread and no task; time is the event loop's, whichever loop t
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -178,7 +178,7 @@ class SimulatedClient:
 
     # ---------------------------------------------------------------------------------------------------------- stream
 
-    async def frames(self) -> AsyncIterator[Arrival]:
+    async def frames(self) -> AsyncGenerator[Arrival, None]:
         """Connect to the venue's stream, again after each end, until closed."""
         failures = 0
         self._forget()

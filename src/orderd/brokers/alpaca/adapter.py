@@ -5,6 +5,7 @@ Rule 2: a yes is a 200 whose echo is the order that was sent. A no is a refusal 
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -248,10 +249,12 @@ class AlpacaAdapter:
 
     async def updates(self) -> AsyncIterator[Update]:
         """The trade_updates stream, and late answers as reports of what they say."""
-        async for arrival in self._client.frames():
-            update = replies.update(arrival)
-            if update is not None:
-                yield update
+        # A reader that leaves hangs up at once, not whenever its frames are let go: the next one may be there by then.
+        async with aclosing(self._client.frames()) as arrivals:
+            async for arrival in arrivals:
+                update = replies.update(arrival)
+                if update is not None:
+                    yield update
 
     async def close(self) -> None:
         """Let go of sockets and threads."""

@@ -4,7 +4,7 @@
 is the same code, so a simulation runs the real parser and the real adapter.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Protocol
 
 from orderd.core.values import Value
@@ -81,7 +81,7 @@ class AlpacaClient(Protocol):
         """Send once, follow no redirect. Raises NotConnected or AnswerLost, within `timeout_s`."""
         ...
 
-    def frames(self) -> AsyncIterator[Arrival]:
+    def frames(self) -> AsyncGenerator[Arrival, None]:
         """Everything that arrives unasked. Reconnects for ever; ends when closed."""
         ...
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from orderd.brokers.alpaca.budget import Budget
 from orderd.brokers.alpaca.client import Arrival, LateAnswer, Request, Response
@@ -74,7 +74,7 @@ class NetworkClient:
         """Send once. Raises NotConnected or AnswerLost, within `timeout_s`."""
         return await self._rest.call(lane, request, timeout_s=timeout_s)
 
-    async def frames(self) -> AsyncIterator[Arrival]:
+    async def frames(self) -> AsyncGenerator[Arrival, None]:
         """Everything that arrives unasked, until closed. A broken promise of the stream's code is raised here."""
         if self._is_closed:
             return
