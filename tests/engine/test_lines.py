@@ -8,6 +8,7 @@ import pytest
 
 from oms.v1 import order_pb2 as opb
 from orderd.brokers.alpaca.client import Request
+from orderd.core.turnstiles import Recorded
 from orderd.engine.api import Wait
 from orderd.ports import Append, Entry
 from orderd.system import run_virtual
@@ -110,25 +111,30 @@ def test_nothing_of_a_line_leaves_before_what_is_ahead_of_it_is_answered_and_on_
     live(tmp_path, story)
 
 
-def test_only_a_receipt_that_nobody_waits_for_can_wait(tmp_path: Path) -> None:
+def test_only_a_receipt_that_nobody_waits_for_can_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story(world: World) -> None:
         appends: list[Append] = []
         append = world.alive.journal.append
-        world.alive.journal.append = lambda given: (appends.extend(given), append(given))[1]  # type: ignore[method-assign]
 
-        async def waiting(**fields: object) -> list[tuple[str, bool]]:
+        def noting(given: Sequence[Append]) -> Awaitable[tuple[Recorded, ...]]:
+            appends.extend(given)
+            return append(given)
+
+        monkeypatch.setattr(world.alive.journal, "append", noting)
+
+        async def waiting(key: str, wait: Wait) -> list[tuple[str, bool]]:
             appends.clear()
-            order_id, _ = await world.submit(**fields)  # type: ignore[arg-type]
+            order_id, _ = await world.submit(client_order_id=key, limit_price="0.5", wait=wait)
             await asyncio.sleep(0.2)
             await world.cancel(order_id)
             world.pump()
             await asyncio.sleep(0.5)
             return [(one.order.state.value, one.can_wait) for one in appends if one.steps]
 
-        alone = await waiting(client_order_id="a", limit_price="0.5")
+        alone = await waiting("a", Wait.JOURNAL)
         assert alone[:3] == [("SUBMITTED", False), ("SUBMITTED", True), ("ACCEPTED", False)]
         assert not any(can_wait for _, can_wait in alone[3:])
-        awaited = await waiting(client_order_id="b", limit_price="0.5", wait=Wait.BROKER)
+        awaited = await waiting("b", Wait.BROKER)
         assert awaited[:2] == [("SUBMITTED", False), ("SUBMITTED", False)]
         assert not any(can_wait for _, can_wait in awaited)
 

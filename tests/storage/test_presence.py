@@ -185,10 +185,10 @@ async def test_how_far_it_goes_is_remembered_at_once_and_in_a_burst_a_moment_lat
     writes = 0
     pwrite = os.pwrite
 
-    def counted(*given: object) -> int:
+    def counted(descriptor: int, data: bytes, offset: int) -> int:
         nonlocal writes
         writes += 1
-        return pwrite(*given)  # type: ignore[arg-type]
+        return pwrite(descriptor, data, offset)
 
     monkeypatch.setattr(os, "pwrite", counted)
     began = time.monotonic_ns()

@@ -43,7 +43,6 @@ class DatabaseLock:
         self.path = path
         self.known = known
         self._descriptor: int | None = descriptor
-        self._pid = os.getpid()
         self._pace = pace
         self._is_written = True
         self._turn = threading.Lock()
@@ -104,7 +103,7 @@ class DatabaseLock:
     def _write(self, known: Known | None) -> None:
         if self._descriptor is None:
             return
-        said = f"{self._pid}\n"
+        said = f"{os.getpid()}\n"
         if known is not None:
             said += f"{known.journal_id}\n{known.head}\n{known.stamp.modified_ns}\n{known.stamp.size}\n"
         # Padded, so that nothing of a longer text is left behind it.

@@ -65,17 +65,11 @@ class Presence:
 
     def __init__(self, database: Path) -> None:
         """Remember what is there. Both exist: a connection that writes ahead is open."""
-        self._database, self._log = str(database), f"{database}-wal"
+        self._database, self._log = database, database.with_name(database.name + "-wal")
         self._opened = _identity(os.stat(self._database)), _identity(os.stat(self._log))
-        self._modified_ns, self._size = 0, 0
+        self.stamp = stamp_of(database)
         self.log_bytes = 0
         """Size of the log at the last look."""
-        self.settle()
-
-    @property
-    def stamp(self) -> Stamp:
-        """What the database looked like when we last wrote to it."""
-        return Stamp(self._modified_ns, self._size)
 
     def check(self) -> None:
         """Raise DisplacedError when a file is gone, is another one, or was written to by somebody else.
@@ -83,13 +77,12 @@ class Presence:
         Between two of our checkpoints nobody writes to the database itself: commits go into the log.
         """
         database, log = _found(self._database), _found(self._log)
-        of_database, of_log = self._opened
-        if _identity(database) != of_database:
-            raise DisplacedError(Path(self._database), "was replaced by another file")
-        if _identity(log) != of_log:
-            raise DisplacedError(Path(self._log), "was replaced by another file")
-        if database.st_mtime_ns != self._modified_ns or database.st_size != self._size:
-            raise DisplacedError(Path(self._database), "was written to by another program")
+        if _identity(database) != self._opened[0]:
+            raise DisplacedError(self._database, "was replaced by another file")
+        if _identity(log) != self._opened[1]:
+            raise DisplacedError(self._log, "was replaced by another file")
+        if (database.st_mtime_ns, database.st_size) != (self.stamp.modified_ns, self.stamp.size):
+            raise DisplacedError(self._database, "was written to by another program")
         self.log_bytes = log.st_size
 
     def measure(self) -> None:
@@ -98,15 +91,14 @@ class Presence:
 
     def settle(self) -> None:
         """Take the database as it is now: we have just written to it."""
-        found = os.stat(self._database)
-        self._modified_ns, self._size = found.st_mtime_ns, found.st_size
+        self.stamp = stamp_of(self._database)
 
 
-def _found(path: str) -> os.stat_result:
+def _found(path: Path) -> os.stat_result:
     try:
         return os.stat(path)
     except FileNotFoundError:
-        raise DisplacedError(Path(path), "was deleted") from None
+        raise DisplacedError(path, "was deleted") from None
 
 
 def _identity(found: os.stat_result) -> tuple[int, int]:
