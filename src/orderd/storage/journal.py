@@ -241,7 +241,7 @@ class SqliteJournal(Reading):
                 "what was committed is in the log, and the next start reads it there"
             ) from error
         finally:
-            with suppress(OSError):
+            with suppress(OSError):  # it lags behind then, as after a kill
                 parts.lock.settle()
             parts.lock.free()
 
