@@ -8,7 +8,7 @@ from orderd.ports import Entry
 from orderd.server import naming
 from orderd.server.call import Call
 from orderd.server.errors import invalid
-from orderd.server.subscription import SharedResponses, Subscription, check_position
+from orderd.server.subscription import SharedParts, Subscription, check_position
 from orderd.wire.asks import DeskStreamAsk, Invalid
 from orderd.wire.desk_events import event_type
 from orderd.wire.validate_desk_stream import desk_stream_ask
@@ -18,9 +18,9 @@ class DeskStreams:
     """StreamDeskEvents: a part of TradeService."""
 
     def __init__(self, engine: Engine) -> None:
-        """All subscribers share the engine's feed and the responses of `SharedResponses`."""
+        """All subscribers share the engine's feed and what `SharedParts` keeps."""
         self._engine = engine
-        self._shared = SharedResponses()
+        self._shared = SharedParts()
 
     async def StreamDeskEvents(self, request: pb.StreamDeskEventsRequest, call: Call) -> None:
         """Serve one subscriber until it leaves, falls behind or the server leaves."""

@@ -11,7 +11,7 @@ from orderd.ports import Entry, OrderFilter
 from orderd.server import naming
 from orderd.server.call import Call
 from orderd.server.errors import invalid
-from orderd.server.subscription import SharedResponses, Subscription, check_position, runs
+from orderd.server.subscription import SharedParts, Subscription, check_position, runs
 from orderd.wire import splice
 from orderd.wire.asks import Invalid, StreamAsk
 from orderd.wire.validate_queries import stream_ask
@@ -23,9 +23,9 @@ class OrderStreams:
     """StreamOrderEvents."""
 
     def __init__(self, engine: Engine) -> None:
-        """All subscribers share the engine's feed and the responses of `SharedResponses`."""
+        """All subscribers share the engine's feed and what `SharedParts` keeps."""
         self._engine = engine
-        self._shared = SharedResponses()
+        self._shared = SharedParts()
 
     async def StreamOrderEvents(self, request: pb.StreamOrderEventsRequest, call: Call) -> None:
         """Serve one subscriber until it leaves, falls behind or the server leaves."""

@@ -10,9 +10,11 @@ the responses of both have the same fields in the same places (a test holds them
 """
 
 import asyncio
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from typing import Final, Protocol
+from itertools import accumulate
+from typing import Final, NamedTuple, Protocol
 
 from orderd.engine.api import Engine
 from orderd.engine.errors import EngineError, Kind
@@ -25,6 +27,8 @@ MAX_EVENTS: Final = 500
 MAX_RESPONSE_BYTES: Final = 1024 * 1024
 SHARED_BYTES: Final = 8 * 1024 * 1024
 """How much of what was put together for one subscriber is kept for the others at the same position."""
+PART_BYTES: Final = 300
+"""What Python adds to the bytes of one of these."""
 
 
 class Follow(Protocol):
@@ -51,7 +55,7 @@ class Wanted(Protocol):
 
     @property
     def everything(self) -> bool:
-        """Whether it wants every event of that kind: then it shares its responses."""
+        """Whether it wants every event of that kind: then it shares what is put together for it."""
         ...
 
     def chosen(self, entries: Sequence[Entry]) -> Sequence[Entry]:
@@ -86,7 +90,7 @@ def check_position(engine: Engine, ask: Follow) -> None:
 class Subscription:
     """One subscriber: where it stands, and what it wants."""
 
-    def __init__(self, engine: Engine, call: Call, ask: Follow, *, wanted: Wanted, shared: "SharedResponses") -> None:
+    def __init__(self, engine: Engine, call: Call, ask: Follow, *, wanted: Wanted, shared: "SharedParts") -> None:
         """Nothing is sent before `run`. `shared` belongs to the streams of one kind of events."""
         self._ask = ask
         self._engine = engine
@@ -108,7 +112,7 @@ class Subscription:
         """Open the stream and follow the journal for ever."""
         await self.start()
         while True:
-            entries = self._fitting(await self._feed.read(self._position, self._page))
+            entries = await self._feed.read(self._position, self._page)
             if entries:
                 await self._bring(entries)
             else:
@@ -132,32 +136,31 @@ class Subscription:
         """Everything up to here is known to the subscriber."""
         self._position = position
 
-    def _fitting(self, entries: Sequence[Entry]) -> Sequence[Entry]:
-        """The first of them, as many as one response holds; the others are read again, and no more than fit."""
-        end = next((end for _, end in runs([entry.data for entry in entries])), 0)
-        if end < len(entries):
-            self._page = end
-            return entries[:end]
-        self._page = min(2 * self._page, MAX_EVENTS)
-        return entries
-
     async def _bring(self, entries: Sequence[Entry]) -> None:
-        """Send what matches of the next events, and move on past all of them."""
-        upto = entries[-1].sequence
-        chosen = self._wanted.chosen(entries)
-        if not chosen:
+        """Send what matches of the next events, and move on past them; what was too much for once is read again."""
+        part = self._next(entries)
+        self._page = part.length if part.length < len(entries) else min(2 * self._page, MAX_EVENTS)
+        if part.response is None:
             # Reading on from memory waits for nothing, and a long stretch without a match must not hold up the loop.
             await asyncio.sleep(0)
-        for first, end in runs([entry.data for entry in chosen]):
-            # Only the last response says that the rest, which does not match, has been looked at, too.
-            sequence = upto if end == len(chosen) else chosen[end - 1].sequence
-            await self.send(self._response(chosen[first:end], sequence), sequence=sequence)
-        self._position = upto
+        else:
+            await self.send(part.response, sequence=part.upto)
+        self._position = part.upto
 
-    def _response(self, entries: Sequence[Entry], sequence: int) -> bytes:
-        if self._wanted.everything:
-            return self._shared.response(entries, sequence, self._told)
-        return splice.events_response_bytes([entry.data for entry in entries], sequence, self._told)
+    def _next(self, entries: Sequence[Entry]) -> "Part":
+        """A part of what was read. Of those who want everything, all who stand at one place are brought the same."""
+        if not self._wanted.everything:
+            return self._part(entries)
+        place = (self._position, self._told, entries[-1].sequence)
+        return self._shared.at(place) or self._shared.keep(place, self._part(entries))
+
+    def _part(self, entries: Sequence[Entry]) -> "Part":
+        count = fitting(entries)
+        upto = entries[count - 1].sequence
+        chosen = self._wanted.chosen(entries[:count])
+        if not chosen:
+            return Part(count, upto, None)
+        return Part(count, upto, splice.events_response_bytes([entry.data for entry in chosen], upto, self._told))
 
     def _heartbeat_due_s(self) -> float:
         return self._told_time + self._heartbeat_s - asyncio.get_running_loop().time()
@@ -170,27 +173,53 @@ class Subscription:
         self._told_time = asyncio.get_running_loop().time()
 
 
-class SharedResponses:
-    """What one unfiltered subscriber was sent is what the next one at the same position is sent: built once."""
+class Part(NamedTuple):
+    """The next events that were read, as many as one response holds."""
+
+    length: int
+    """How many these are, with those that do not match."""
+    upto: int
+    """The sequence of the last of them."""
+    response: bytes | None
+    """Those that match; None when none does."""
+
+
+Place = tuple[int, int, int]
+"""Where a subscriber stands (its position, the last `sequence` it was sent), and the last event that it has read."""
+
+
+class SharedParts:
+    """What was put together for one subscriber who wants everything, for the next one at the same place."""
 
     def __init__(self, *, most_bytes: int = SHARED_BYTES) -> None:
-        """Keep the latest responses, `most_bytes` in all."""
-        self._responses: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+        """Keep the latest, `most_bytes` in all."""
+        self._parts: OrderedDict[Place, Part] = OrderedDict()
         self._left = most_bytes
 
-    def response(self, entries: Sequence[Entry], upto: int, previous: int) -> bytes:
-        """The response with the events after `previous` up to `upto`."""
-        key = (previous, upto)
-        known = self._responses.get(key)
-        if known is not None:
-            return known
-        made = splice.events_response_bytes([entry.data for entry in entries], upto, previous)
-        self._responses[key] = made
-        self._left -= len(made)
+    def at(self, place: Place) -> Part | None:
+        """What somebody at this place was brought; None when it is not known (any more)."""
+        return self._parts.get(place)
+
+    def keep(self, place: Place, part: Part) -> Part:
+        """Remember and return it."""
+        self._parts[place] = part
+        self._left -= _size(part)
         while self._left < 0:
-            _, dropped = self._responses.popitem(last=False)
-            self._left += len(dropped)
-        return made
+            _, dropped = self._parts.popitem(last=False)
+            self._left += _size(dropped)
+        return part
+
+
+def _size(part: Part) -> int:
+    return PART_BYTES + len(part.response or b"")
+
+
+def fitting(entries: Sequence[Entry]) -> int:
+    """How many of the first entries fit into one response, one at least: about `MAX_RESPONSE_BYTES`."""
+    sizes = [len(entry.data) for entry in entries]
+    if sum(sizes) <= MAX_RESPONSE_BYTES:
+        return len(entries)
+    return max(bisect_right(list(accumulate(sizes)), MAX_RESPONSE_BYTES), 1)
 
 
 def runs(bodies: Sequence[bytes]) -> Iterator[tuple[int, int]]:
