@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from orderd.core.order import OrderRole
 from orderd.core.trade import ExitReason, OnEntryEnd, OnPartial, Protection, TradeState
+from orderd.engine.api import Wait
 from orderd.venue.faults import Fault, FaultKind
 from orderd.venue.orders import Status
 from tests.desk.judged import arm, fills, judged, pending, refusal
-from tests.desk.trading import desk, exits, held, is_closed, is_protected, opened, protected, quote, stops, until
+from tests.desk.trading import desk, exits, held, is_closed, is_protected, of, opened, protected, quote, stops, until
 from tests.engine.world import World
 
 # ------------------------------------------------------------------------------------------------------- stop and exit
@@ -228,6 +230,38 @@ def test_an_entry_that_executes_after_the_trade_was_over_opens_it_again(tmp_path
         await desk(world).cancel_entry(trade.trade_id, "changed my mind")
         await until(world, trade.trade_id, lambda trade: trade.state is TradeState.NEVER_OPENED)
         fills(world, trade, "10")
+        await until(world, trade.trade_id, is_protected)
+
+    judged(tmp_path, story)
+
+
+def test_a_late_execution_heard_before_the_account_was_compared_is_not_forgotten_by_a_death(tmp_path: Path) -> None:
+    """Nothing is done for trades before that: a start after it reads the feed from what was not acted on."""
+
+    async def story(world: World) -> None:
+        trade = await pending(world)
+        await desk(world).cancel_entry(trade.trade_id, "changed my mind")
+        await until(world, trade.trade_id, lambda trade: trade.state is TradeState.NEVER_OPENED)
+        others = [f"other-{number}" for number in range(3)]
+        for key in others:
+            await world.submit(client_order_id=key, symbol="AMD", quantity="1", limit_price="1", wait=Wait.BROKER)
+        await world.kill()
+        faults = world.face.venue.faults
+        faults.arm(Fault(kind=FaultKind.LOSE_REQUEST, method="GET", path="/v2", times=0))
+        await world.start(is_ready=False)
+        await asyncio.sleep(2)
+        fills(world, trade, "10")
+        for key in others:
+            await asyncio.sleep(8)
+            world.face.venue.fill(key, Decimal(1))
+            world.pump()
+        await asyncio.sleep(8)
+        (entry,) = of(world, trade.trade_id, OrderRole.ENTRY)
+        assert entry.filled_quantity == 10
+        assert desk(world).get(trade.trade_id).state is TradeState.NEVER_OPENED
+        await world.kill()
+        faults.clear()
+        await world.start()
         await until(world, trade.trade_id, is_protected)
 
     judged(tmp_path, story)

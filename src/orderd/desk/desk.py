@@ -40,7 +40,7 @@ CURSOR = "trades"
 """Name of the mark up to which events have been looked at."""
 PAGE = 500
 MARK_EVERY_S = 5.0
-"""The mark is set to where the desk was so long ago: what it has woken since then is done by now."""
+"""How often the mark is written down; what comes after it is read again after a restart, and nothing comes of that."""
 LOOK_S = 2.0
 """Between two looks at the prices of what is held."""
 CLOSED_LOOK_S = 300.0
@@ -126,8 +126,8 @@ class Desk:
                 await self.trades.cancel_entry(trade.trade_id, "the server was started anew")
 
     async def _listen(self, account: Account) -> None:
-        """Wake the trades of every event, those that are over, too. The mark follows a while later."""
-        feed, passed = Paced(self._engine.feed), self._position
+        """Wake the trades of every event, those that are over, too. The mark follows what they have done."""
+        feed, marked = Paced(self._engine.feed), self._position
         marked_ns = account.clock.monotonic_ns()
         while not account.is_stopping:
             entries = await kept_after(feed, self._position, PAGE)
@@ -135,12 +135,13 @@ class Desk:
                 if entry.record_kind is RecordKind.POSITION:
                     await self._adjusting.take(entry)
                 if entry.trade_id and not entry.is_desk:
-                    self.protector.wake(entry.account_id, entry.trade_id)
+                    self.protector.wake_by(entry)
             if entries:
                 self._position = entries[-1].sequence
-            if account.clock.monotonic_ns() - marked_ns >= MARK_EVERY_S * 1e9 and passed < self._position:
-                await self._journal.set_mark(CURSOR, str(passed))
-                passed, marked_ns = self._position, account.clock.monotonic_ns()
+            done = self.protector.unattended.done(self._position)
+            if account.clock.monotonic_ns() - marked_ns >= MARK_EVERY_S * 1e9 and marked < done:
+                await self._journal.set_mark(CURSOR, str(done))
+                marked, marked_ns = done, account.clock.monotonic_ns()
             if not entries:
                 await feed.changed(self._position, MARK_EVERY_S)
 

@@ -32,12 +32,13 @@ from orderd.core.trade_steps import (
 from orderd.core.values import OrderId
 from orderd.desk.ends import OrderEnds
 from orderd.desk.intents import intent_of
+from orderd.desk.reading import Unattended
 from orderd.desk.surroundings import NANOS, Surroundings
 from orderd.desk.tradebook import TradeBook
 from orderd.engine import api
 from orderd.engine.account import Account
 from orderd.engine.errors import EngineError
-from orderd.ports import BrokerError
+from orderd.ports import BrokerError, Entry
 
 log = structlog.get_logger("orderd.desk")
 
@@ -72,6 +73,8 @@ class Protector:
         """When each trade is looked after next without being asked (monotonic ns): one timer a trade."""
         self._spells: dict[str, int] = {}
         """Since when each trade is not covered (monotonic ns)."""
+        self.unattended = Unattended()
+        """The events by which trades were woken."""
 
     # --------------------------------------------------------------------------------------------------------- waking
 
@@ -83,6 +86,12 @@ class Protector:
             self.wake(order.intent.account_id, order.intent.trade_id)
         elif not order.is_open and (around := self.around.get(order.intent.account_id)) is not None:
             around.unwatch(order)
+
+    def wake_by(self, entry: Entry) -> None:
+        """Look after the trade of an event, after a restart, too, if it comes before that."""
+        if entry.account_id in self.around:
+            self.unattended.hear(entry.trade_id, entry.sequence)
+            self.wake(entry.account_id, entry.trade_id)
 
     def wake(self, account_id: str, trade_id: str) -> None:
         """Look after a trade now, and once more when that is being done."""
@@ -115,8 +124,10 @@ class Protector:
         if (trade := self._book.get(trade_id)) is not None:
             around.account.assets.ask(trade.signal.symbol)
         async with self._book.lock(trade_id):
+            heard = self.unattended.count(trade_id)
             await around.refresh_clock()
             await self.attend(trade_id)
+            self.unattended.attended(trade_id, heard)
 
     def last_price(self, trade: Trade) -> Decimal | None:
         """What the trade's symbol traded at lately, None when nobody has told."""

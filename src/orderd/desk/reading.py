@@ -55,6 +55,37 @@ class Paced:
         return is_changed
 
 
+class Unattended:
+    """Which events were heard of each trade and are not acted on yet.
+
+    A start reads the feed again from before the first of them: acting may take long (the account is not compared yet,
+    the broker does not answer), and the process may die meanwhile.
+    """
+
+    def __init__(self) -> None:
+        """Nothing was heard."""
+        self._heard: dict[str, list[int]] = {}
+        """The sequences by trade, ascending."""
+
+    def hear(self, trade_id: str, sequence: int) -> None:
+        """This event is to be acted on."""
+        self._heard.setdefault(trade_id, []).append(sequence)
+
+    def count(self, trade_id: str) -> int:
+        """How many there are of a trade: what looks after it from now on acts on so many."""
+        return len(self._heard.get(trade_id, ()))
+
+    def attended(self, trade_id: str, count: int) -> None:
+        """The first so many of a trade are acted on."""
+        left = self._heard.pop(trade_id, [])[count:]
+        if left:
+            self._heard[trade_id] = left
+
+    def done(self, position: int) -> int:
+        """Everything at or below it is acted on, when everything up to `position` was heard."""
+        return min((heard[0] - 1 for heard in self._heard.values()), default=position)
+
+
 async def kept_after(feed: Feed, after: int, limit: int) -> Sequence[Entry]:
     """The next events that are still kept; empty when there are none yet. A busy journal is asked again."""
     while True:
