@@ -171,7 +171,15 @@ class TradeReferee(Referee):
         wanted = held.open - outside
         if held.stopped == wanted or held.stopped < wanted <= held.stopped + self._elsewhere(trade):
             return ""
+        if self._is_spoken_for(trade, held):
+            return ""
         return f"{about}, stopped are {held.stopped}"
+
+    def _is_spoken_for(self, trade: dpb.Trade, held: Held) -> bool:
+        """Whether orders of nobody's trade have closed a part of it, and are about to close what has no stop."""
+        account = next(iter(self.venues[trade.account_id].state.accounts.values()))
+        there = account.held(trade.signal.symbol) * (1 if trade.signal.side == opb.SIDE_BUY else -1)
+        return held.open > there > held.stopped and there <= held.stopped + self._elsewhere(trade)
 
     def _elsewhere(self, trade: dpb.Trade) -> Decimal:
         """What orders of nobody's trade, which rest on the side of its exit, are about to close: that is theirs."""

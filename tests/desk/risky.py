@@ -191,9 +191,8 @@ class RiskyDay(Day):
         silent = [each.symbol for each in told.values() if each.after is not None and not each.message]
         if silent:
             self.referee.breach(f"the kill switch does not say why {silent} is held still")
-        is_done = all(each.after is not None for each in proof.positions)
-        if closes and is_done and not proof.is_flat and not proof.live and not told and held:
-            self.referee.breach(f"the kill switch says nothing of {held}")
+        if not (proof.is_flat or proof.live or told or proof.unproven):
+            self.referee.breach(f"the kill switch does not say why it is not flat; {held} is held")
         self.situations["kill switch: everything is closed"] += proof.is_flat and closes
         self.situations["kill switch: said what is left"] += not proof.is_flat
 

@@ -14,7 +14,7 @@ from oms.v1 import order_pb2 as opb
 from oms.v1 import trade_service_pb2 as trade_pb
 from orderd.core.order import OrderRole, Side
 from orderd.core.trade import TradeState
-from orderd.desk.flatten import Proof
+from orderd.desk.flatten import NOT_DONE, UNCOMPARED, UNREAD, Proof
 from orderd.desk.risk import RiskDesk
 from orderd.engine.api import Wait
 from orderd.risk.breaker import Breaker
@@ -251,15 +251,57 @@ def test_two_kill_switches_at_once_sell_once(tmp_path: Path) -> None:
     live(tmp_path, story)
 
 
-@pytest.mark.parametrize("path", ["/v2/positions", "/v2/orders"])
-def test_without_a_reading_there_is_no_proof(tmp_path: Path, path: str) -> None:
+@pytest.mark.parametrize(("path", "why"), [("/v2/positions", UNREAD), ("/v2/orders", UNCOMPARED)])
+def test_without_a_reading_there_is_no_proof_and_it_says_why(tmp_path: Path, path: str, why: str) -> None:
     async def story(world: World) -> None:
         await world.submit(client_order_id="held", quantity="10")
         await asyncio.sleep(1)
         world.face.venue.faults.arm(Fault(kind=FaultKind.ANSWER_STATUS, status=503, method="GET", path=path, times=0))
         proof = await flattened(world, close=True)
-        assert not proof.is_flat
+        assert (proof.is_flat, proof.unproven) == (False, why)
         assert world.alive.workers.account.risk.state.trading_state is TradingState.HALTED
+
+    live(tmp_path, story)
+
+
+@pytest.mark.parametrize("path", ["/v2/positions", "/v2/orders"])
+def test_a_broker_that_stumbles_is_asked_again(tmp_path: Path, path: str) -> None:
+    async def story(world: World) -> None:
+        await world.submit(client_order_id="held", quantity="10")
+        await asyncio.sleep(1)
+        world.face.venue.faults.arm(Fault(kind=FaultKind.ANSWER_STATUS, status=503, method="GET", path=path, times=4))
+        proof = await flattened(world, close=True)
+        assert (proof.is_flat, proof.unproven) == (True, "")
+        assert held(world) == 0
+
+    live(tmp_path, story)
+
+
+def test_trades_are_closed_where_nobody_says_what_is_held(tmp_path: Path) -> None:
+    """They begin to close, and say what is known of them; they are closed once the broker can be read."""
+
+    async def story(world: World) -> None:
+        trade = await protected(world)
+        faults = world.face.venue.faults
+        armed = faults.arm(Fault(kind=FaultKind.ANSWER_STATUS, status=503, method="GET", path="/v2/positions", times=0))
+        proof = await flattened(world, close=True)
+        (position,) = proof.positions
+        assert (position.symbol, position.before, position.after, position.message) == ("KO", 10, None, UNREAD)
+        assert (proof.is_flat, proof.unproven) == (False, UNREAD)
+        faults.clear(armed.fault_id)
+        await until(world, trade.trade_id, is_closed)
+        assert held(world) == 0
+
+    live(tmp_path, story)
+
+
+def test_who_is_answered_before_the_end_is_told_so(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        world.face.venue.faults.arm(Fault(kind=FaultKind.HOLD_ANSWER, method="GET", path="/v2/orders", barrier="b"))
+        proof = await flattened(world, close=False, timeout_s=1)
+        assert (proof.is_flat, proof.unproven) == (False, NOT_DONE)
+        world.face.venue.faults.barriers.release("b")
+        world.pump()
 
     live(tmp_path, story)
 

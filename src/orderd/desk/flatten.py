@@ -5,8 +5,9 @@ is answered in time with what is proven by then; the work goes on to its end.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from decimal import Decimal
+from typing import Final, Literal, TypeVar
 
 import structlog
 
@@ -36,12 +37,18 @@ from orderd.ports import BrokerError, BrokerPosition
 from orderd.risk.limits import TradingState
 
 log = structlog.get_logger("orderd.desk")
+T = TypeVar("T")
 
 CANCEL_S = 15.0
 """How long the end of an order is waited for before its position's exit goes on without it."""
 CLOSE_S = 30.0
 """How long one position's exit is waited for."""
+READ_PAUSES_S: Final = 0.25, 0.5, 1.0, 2.0, 4.0
+"""Between two attempts to read what the proof needs: a broker that stumbles once leaves nothing open."""
 FLATTENED = "flattened"
+NOT_DONE = "it is being worked on still"
+UNREAD = "what the broker holds could not be read"
+UNCOMPARED = "the broker's orders could not be compared"
 
 
 class Closed(Value, frozen=True, kw_only=True):
@@ -62,6 +69,8 @@ class Proof(Value, frozen=True, kw_only=True):
     canceled: tuple[Order, ...]
     live: tuple[Order, ...]
     positions: tuple[Closed, ...] = ()
+    unproven: str = ""
+    """Why this is no proof of what is left; empty when the broker has told all of it."""
 
 
 class Flattening:
@@ -77,7 +86,7 @@ class Flattening:
         self._asked: dict[OrderId, None] = {}
         """Orders that were asked to end."""
         self._positions: dict[str, Closed] = {}
-        self._is_proven = False
+        self._unproven = NOT_DONE
         self._closes = False
 
     async def run(self, *, reason: str, operator_name: str, close_positions: bool) -> None:
@@ -102,20 +111,21 @@ class Flattening:
         positions = tuple(self._positions.values())
         is_closed = not self._closes or all(position.after == ZERO for position in positions)
         return Proof(
-            is_flat=self._is_proven and not live and is_closed,
+            is_flat=not self._unproven and not live and is_closed,
             canceled=tuple(order for order in asked if not order.is_open),
             live=tuple(live),
             positions=positions,
+            unproven=self._unproven,
         )
 
     # --------------------------------------------------------------------------------------------------------- orders
 
-    async def _compare(self) -> bool:
-        """Bring in what the broker lists; whether that came to its end."""
+    async def _compare(self) -> Literal[True] | None:
+        """Bring in what the broker lists; None when that did not come to its end."""
         stage = api.ReconcileStage.STARTED
         async for progress in self._engine.reconcile(self._account.account_id):
             stage = progress.stage
-        return stage is api.ReconcileStage.DONE
+        return True if stage is api.ReconcileStage.DONE else None
 
     def _entries(self) -> list[Order]:
         """Open orders that are nobody's stop or exit, other people's too, whoever placed them."""
@@ -144,11 +154,20 @@ class Flattening:
         """Every position: short options before all others, which may be what covers them."""
         positions = await self._read()
         if positions is None:
+            await self._close_trades(reason)
             return
         for position in positions:
             self._positions[position.symbol] = Closed(symbol=position.symbol, before=position.quantity)
         for group in _in_order(positions):
             await asyncio.gather(*(self._close_one(position, reason) for position in group))
+
+    async def _close_trades(self, reason: str) -> None:
+        """Those that are known to hold something, each by what its own orders have done."""
+        trades = [trade for trade in self._book.live(self._account.account_id) if trade.open_quantity]
+        for symbol in dict.fromkeys(trade.signal.symbol for trade in trades):
+            before = total(trade.sign * trade.open_quantity for trade in trades if trade.signal.symbol == symbol)
+            self._positions[symbol] = Closed(symbol=symbol, before=before, message=UNREAD)
+        await asyncio.gather(*(self._close_trade(trade.trade_id, reason) for trade in trades))
 
     async def _close_one(self, position: BrokerPosition, reason: str) -> None:
         """Its trades close themselves; what is held beyond them leaves by an exit of its own."""
@@ -230,9 +249,9 @@ class Flattening:
 
     async def _prove(self) -> None:
         """Compare with the broker once more: its orders, and what it holds."""
-        is_compared = await self._compare()
+        is_compared = await self._insist(self._compare)
         positions = await self._read() if self._closes else ()
-        self._is_proven = is_compared and positions is not None
+        self._unproven = UNREAD if positions is None else "" if is_compared else UNCOMPARED
         if not self._closes or positions is None:
             return
         left = {position.symbol: position.quantity for position in positions}
@@ -247,7 +266,18 @@ class Flattening:
                 message=(known.message or "it is held still") if after else "",
             )
 
+    async def _insist(self, ask: Callable[[], Awaitable[T | None]]) -> T | None:
+        """Ask until there is an answer, a few times."""
+        for pause_s in READ_PAUSES_S:
+            if (answer := await ask()) is not None:
+                return answer
+            await self._account.pause(pause_s)
+        return await ask()
+
     async def _read(self) -> Sequence[BrokerPosition] | None:
+        return await self._insist(self._read_once)
+
+    async def _read_once(self) -> Sequence[BrokerPosition] | None:
         try:
             return [each for each in await self._account.broker.positions() if each.quantity]
         except BrokerError as error:

@@ -116,6 +116,7 @@ def _proven(proof: Proof, standing: Standing) -> pb.FlattenAccountResponse:
         live_orders=[_order(order) for order in proof.live],
         positions=[_position(position) for position in proof.positions],
         status=told(standing),
+        unproven_reason=proof.unproven,
     )
 
 

@@ -623,8 +623,11 @@ class FlattenAccountResponse(_message.Message):
     LIVE_ORDERS_FIELD_NUMBER: _builtins.int
     POSITIONS_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    UNPROVEN_REASON_FIELD_NUMBER: _builtins.int
     is_flat: _builtins.bool
     """Nothing is live any more: no entry, and with close_positions no position."""
+    unproven_reason: _builtins.str
+    """Why this is no proof of what is left: what of the broker could not be read. Empty when it has told all of it."""
     @_builtins.property
     def canceled_orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___FlattenedOrder]:
         """Orders whose end the broker has proven."""
@@ -649,10 +652,11 @@ class FlattenAccountResponse(_message.Message):
         live_orders: _abc.Iterable[Global___FlattenedOrder] | None = ...,
         positions: _abc.Iterable[Global___FlattenedPosition] | None = ...,
         status: Global___RiskStatus | None = ...,
+        unproven_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["canceled_orders", b"canceled_orders", "is_flat", b"is_flat", "live_orders", b"live_orders", "positions", b"positions", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["canceled_orders", b"canceled_orders", "is_flat", b"is_flat", "live_orders", b"live_orders", "positions", b"positions", "status", b"status", "unproven_reason", b"unproven_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
