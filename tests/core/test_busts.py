@@ -4,6 +4,7 @@ import pytest
 
 from orderd.core.events import EventType, FillBusted
 from orderd.core.order import FillStatus, Order, OrderState, Phase
+from orderd.core.values import nanoseconds
 from orderd.core.verdicts import Duplicate, Stale
 from tests.core.builders import (
     ACCEPTED,
@@ -26,6 +27,7 @@ from tests.core.builders import (
     steps,
     successor,
     tell,
+    when,
 )
 from tests.core.test_chains import BOUND
 
@@ -238,6 +240,18 @@ def test_a_bust_heard_before_its_order_is_known_has_begun_the_count_anew() -> No
     assert (order.state, order.filled_quantity, trail(order)) == (S.CANCELED, 6, [("e-1", "6", "LIVE")])
     late = after(executed("e-2", "4", cum="10", n=1), start=order)
     assert (late.state, late.filled_quantity, late.fills[1].status) == (S.CANCELED, 6, FillStatus.BUSTED)
+
+
+def test_a_fill_whose_bust_came_before_it_and_before_its_order_is_no_word_about_what_is_left() -> None:
+    """The first that is heard of the order is older than the bust: its count holds no more, and it is read again."""
+    told = applied(tell(after(bust("e-1", n=50)), fill("e-1", "4")))
+    order = told.order
+    assert (order.filled_quantity, trail(order), needs(told)) == (0, [("e-1", "4", "BUSTED")], READ)
+    assert (order.links[0].reported_quantity, order.links[0].phase) == (0, Phase.UNKNOWN)
+    for said_later in ({"updated_ns": nanoseconds(when(60))}, {"asked_ns": 10**6}):
+        assert after(report(Phase.CANCELED, "canceled", **said_later), start=order).state is S.CANCELED
+        working = after(report(Phase.WORKING, "new", **said_later), start=order)
+        assert (working.state, working.leaves_quantity) == (S.ACCEPTED, 10)
 
 
 def test_on_a_chain_it_waits_until_the_fill_says_which_order_it_was() -> None:

@@ -36,7 +36,10 @@ def judge_report(order: Order, fact: Reported) -> Verdict:
         bound = bind(draft, fact)
         if not isinstance(bound, BrokerLink):
             return bound
-        was, is_fresh = bound, True
+        # What was said before a bust that was heard earlier is no word about what is left.
+        was, is_fresh = bound, _is_after_busts(order, bound, fact.view)
+        if not is_fresh:
+            draft.need(NeedKind.ORDER, bound.broker_order_id)
     else:
         is_fresh = _is_fresh(order, was, fact.view)
     link = _heard(order, was, fact.view, is_fresh=is_fresh)
