@@ -34,6 +34,12 @@ class Held:
     """What all its stops and exits have still to execute."""
 
 
+def _is_too_late(venue: Venue, successor: VenueOrder) -> bool:
+    """Whether what it was to replace has ended first: the venue turns it down as soon as it comes to it."""
+    elder = venue.state.book.get(successor.replaces) if successor.replaces else None
+    return successor.status is Status.PENDING_NEW and elder is not None and not elder.is_open
+
+
 class TradeReferee(Referee):
     """A referee that knows trades."""
 
@@ -122,7 +128,7 @@ class TradeReferee(Referee):
         for other in venue.state.book.open_of(order.account_id, order.symbol):
             ours = self._order_of(venue, other)
             is_closer = ours is not None and ours.role in CLOSERS and other.side is order.side
-            if is_closer and other.status is not Status.PENDING_REPLACE:
+            if is_closer and other.status is not Status.PENDING_REPLACE and not _is_too_late(venue, other):
                 live += other.leaves
         return held, live
 
