@@ -40,6 +40,15 @@ BOOKS: tuple[Defect, ...] = (
         is_quick=True,
     ),
     Defect(
+        name="the first word about an order is believed whatever was taken back before",
+        promise="P8",
+        file="core/reports.py",
+        text="        was, is_fresh = bound, _is_after_busts(order, bound, fact.view)\n",
+        becomes="        was, is_fresh = bound, True\n",
+        tests=("tests/core/test_busts.py",),
+        is_quick=True,
+    ),
+    Defect(
         name="a fill after the cancel was proven is not booked",
         promise="P5",
         file="core/table.py",

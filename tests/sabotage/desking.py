@@ -46,6 +46,14 @@ DESK: Final = (
         tests=OF_RISK,
     ),
     Defect(
+        name="the kill switch gives up at the first answer that does not come",
+        promise="P10",
+        file="desk/flatten.py",
+        text="        for pause_s in READ_PAUSES_S:\n",
+        becomes="        for pause_s in READ_PAUSES_S[:0]:\n",
+        tests=OF_RISK,
+    ),
+    Defect(
         name="the exit of the kill switch is sent beside one that is on its way",
         promise="P2",
         file="desk/flatten.py",

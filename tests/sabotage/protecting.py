@@ -50,4 +50,12 @@ PROTECTING: Final = (
         becomes="    is_wished = order.intent.side is entry_side\n",
         tests=("tests/desk/test_trades_and_others.py",),
     ),
+    Defect(
+        name="what was heard of a trade counts as acted on",
+        promise="P8",
+        file="desk/desk.py",
+        text="            done = self.protector.unattended.done(self._position)\n",
+        becomes="            done = self._position\n",
+        tests=("tests/desk/test_trades_under_faults.py",),
+    ),
 )
