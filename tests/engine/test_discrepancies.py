@@ -276,6 +276,31 @@ def test_an_account_that_halted_is_not_resumed_by_closing_its_record(tmp_path: P
     live(tmp_path, story)
 
 
+@pytest.mark.parametrize("halted_s", range(60, 80, 4))
+def test_a_verdict_that_waits_for_a_halted_account_is_given_when_it_is_resumed(tmp_path: Path, halted_s: int) -> None:
+    """The looks for an unknown order are far apart by then: the next one does not wait for its time."""
+
+    async def story(world: World) -> None:
+        for number in range(3):
+            await working(world, f"gone-{number}")
+        venue = world.face.venue
+        venue.vanish_orders(next(iter(venue.state.accounts.values())))
+        await asyncio.sleep(3)
+        arm(world, FaultKind.LOSE_REQUEST, method="POST")
+        order_id, _ = await world.submit(client_order_id="lost", limit_price="0.5")
+        await until(world, order_id, "UNKNOWN")
+        calm(world)
+        await world.reconcile()
+        assert world.alive.workers.account.halt_reason
+        await asyncio.sleep(halted_s)
+        assert state_of(next(order for order in world.orders() if order.order_id == order_id)) == "UNKNOWN"
+        await world.alive.engine.resume_account(ACCOUNT, reason="they are gone indeed")
+        await asyncio.sleep(2)
+        assert state_of(next(order for order in world.orders() if order.order_id == order_id)) != "UNKNOWN"
+
+    live(tmp_path, story)
+
+
 def test_what_nobody_knows_of(tmp_path: Path) -> None:
     async def story(world: World) -> None:
         engine = world.alive.engine

@@ -27,6 +27,8 @@ log = structlog.get_logger("orderd.resolver")
 
 PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
 SLOW_S = 20.0
+CHECK_S = 1.0
+"""How often it is seen whether an account that proves nothing now (it is halted, or not compared) does again."""
 
 
 class Resolver:
@@ -69,8 +71,20 @@ class Resolver:
                         return
                 case Absent() | CannotTell():
                     pass
-            await account.pause(pause_s)
+            await self._rest(pause_s)
             tries += 1
+
+    async def _rest(self, pause_s: float) -> None:
+        """Wait. While nothing can be proven at all, only until it can be: the pauses have grown long by then."""
+        if self._can_prove():
+            await self._account.pause(pause_s)
+            return
+        while pause_s > 0 and not (self._can_prove() or self._account.is_stopping):
+            await self._account.pause(min(pause_s, CHECK_S))
+            pause_s -= CHECK_S
+
+    def _can_prove(self) -> bool:
+        return self._account.is_recovered and not self._account.halt_reason
 
     def _pause(self, tries: int, asked_s: float, elapsed_s: float) -> float:
         """The next look is asked at the settle time at the latest: that is when "not found" becomes a proof."""
@@ -86,7 +100,7 @@ class Resolver:
     async def _absent(self, order: Order) -> bool:
         """It is proven not to be there, as far as it was sent by then. True when that settled it."""
         account = self._account
-        if account.halt_reason or not account.is_recovered:
+        if not self._can_prove():
             return False
         goes_again = await self._may_go_again(order)
         if goes_again is None or self._pending(order.order_id) is None:
