@@ -129,9 +129,7 @@ class Sender:
             self._end_turn(turn)
             return
         self._turns.join(turn, first=True)
-        self._turns.give_back(turn.symbol, keeps_symbol=True)
-        self._tell_idle()
-        self.pump()
+        self._end_turn(turn, keeps_symbol=True)
         self._account.tasks.start(self._go_on(turn.symbol, pause_s), f"pause:{turn.symbol}")
 
     async def _received(self, turn: Turn, order: Order, outcome: Acked) -> None:
@@ -144,9 +142,7 @@ class Sender:
         if is_let_go:
             asyncio.get_running_loop().call_soon(self._let_next, turn.symbol)
         await self.outcome(order, outcome)
-        self._turns.give_back(turn.symbol, keeps_symbol=is_let_go)
-        self._tell_idle()
-        self.pump()
+        self._end_turn(turn, keeps_symbol=is_let_go)
 
     def _is_next_awaited(self, symbol: str) -> bool:
         following = self._turns.first(symbol)
@@ -160,8 +156,8 @@ class Sender:
         self._turns.free(symbol)
         self.pump()
 
-    def _end_turn(self, turn: Turn) -> None:
-        self._turns.give_back(turn.symbol)
+    def _end_turn(self, turn: Turn, *, keeps_symbol: bool = False) -> None:
+        self._turns.give_back(turn.symbol, keeps_symbol=keeps_symbol)
         self._tell_idle()
         self.pump()
 
