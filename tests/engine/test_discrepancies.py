@@ -254,13 +254,18 @@ def test_on_an_order_that_is_over_the_operators_word_is_the_last(tmp_path: Path)
     live(tmp_path, story)
 
 
+async def vanished(world: World) -> None:
+    """Three orders have worked, and the broker has none of them any more."""
+    for number in range(3):
+        await working(world, f"gone-{number}")
+    venue = world.face.venue
+    venue.vanish_orders(next(iter(venue.state.accounts.values())))
+    await asyncio.sleep(3)
+
+
 def test_an_account_that_halted_is_not_resumed_by_closing_its_record(tmp_path: Path) -> None:
     async def story(world: World) -> None:
-        for number in range(3):
-            await working(world, f"gone-{number}")
-        venue = world.face.venue
-        venue.vanish_orders(next(iter(venue.state.accounts.values())))
-        await asyncio.sleep(3)
+        await vanished(world)
         await world.reconcile()
         record = (await found(world))[K.MASS_DISAPPEARANCE]
         assert record.order_id == ""
@@ -281,11 +286,7 @@ def test_a_verdict_that_waits_for_a_halted_account_is_given_when_it_is_resumed(t
     """The looks for an unknown order are far apart by then: the next one does not wait for its time."""
 
     async def story(world: World) -> None:
-        for number in range(3):
-            await working(world, f"gone-{number}")
-        venue = world.face.venue
-        venue.vanish_orders(next(iter(venue.state.accounts.values())))
-        await asyncio.sleep(3)
+        await vanished(world)
         arm(world, FaultKind.LOSE_REQUEST, method="POST")
         order_id, _ = await world.submit(client_order_id="lost", limit_price="0.5")
         await until(world, order_id, "UNKNOWN")
