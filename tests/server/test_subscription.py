@@ -4,26 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from orderd.ports import Entry
 from orderd.server.subscription import MAX_RESPONSE_BYTES, PART_BYTES, Part, SharedParts, fitting
-
-
-def entries(*sizes: int) -> Sequence[Entry]:
-    """Events of so many bytes."""
-    return [
-        Entry(
-            sequence=number,
-            account_id="paper",
-            order_id="o",
-            symbol="AAPL",
-            strategy="",
-            trace_id="",
-            decision_id="",
-            trade_id="",
-            data=bytes(size),
-        )
-        for number, size in enumerate(sizes, start=1)
-    ]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +18,7 @@ def entries(*sizes: int) -> Sequence[Entry]:
     ],
 )
 def test_a_response_holds_what_fits_and_one_event_at_least(sizes: Sequence[int], fit: int) -> None:
-    assert fitting(entries(*sizes)) == fit
+    assert fitting([bytes(size) for size in sizes]) == fit
 
 
 def test_the_next_one_at_the_same_place_is_brought_the_same() -> None:

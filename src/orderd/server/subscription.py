@@ -155,7 +155,7 @@ class Subscription:
         return self._shared.at(place) or self._shared.keep(place, self._part(entries))
 
     def _part(self, entries: Sequence[Entry]) -> "Part":
-        count = fitting(entries)
+        count = fitting([entry.data for entry in entries])
         upto = entries[count - 1].sequence
         chosen = self._wanted.chosen(entries[:count])
         if not chosen:
@@ -214,21 +214,15 @@ def _size(part: Part) -> int:
     return PART_BYTES + len(part.response or b"")
 
 
-def fitting(entries: Sequence[Entry]) -> int:
-    """How many of the first entries fit into one response, one at least: about `MAX_RESPONSE_BYTES`."""
-    sizes = [len(entry.data) for entry in entries]
-    if sum(sizes) <= MAX_RESPONSE_BYTES:
-        return len(entries)
-    return max(bisect_right(list(accumulate(sizes)), MAX_RESPONSE_BYTES), 1)
+def fitting(bodies: Sequence[bytes]) -> int:
+    """How many of the first of these fit into one response of about `MAX_RESPONSE_BYTES`: one at least."""
+    return max(bisect_right(list(accumulate(map(len, bodies))), MAX_RESPONSE_BYTES), 1)
 
 
 def runs(bodies: Sequence[bytes]) -> Iterator[tuple[int, int]]:
     """Where to cut: from and to of the runs that fit into one response, `MAX_EVENTS` and about `MAX_RESPONSE_BYTES`."""
-    first, size = 0, 0
-    for index, body in enumerate(bodies):
-        if index > first and (size + len(body) > MAX_RESPONSE_BYTES or index - first >= MAX_EVENTS):
-            yield first, index
-            first, size = index, 0
-        size += len(body)
-    if first < len(bodies):
-        yield first, len(bodies)
+    first = 0
+    while first < len(bodies):
+        end = first + fitting(bodies[first : first + MAX_EVENTS])
+        yield first, end
+        first = end
